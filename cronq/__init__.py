@@ -1,0 +1,3 @@
+"""cronq: the cron that accounts for every due time."""
+
+__version__ = "0.1.0"
