@@ -1,0 +1,278 @@
+"""Deciding, and nothing else: what becomes of every fire time up to now, and of an attempt that ended.
+
+Pure functions of (job, what is active, now). They read no clock, no store and no random source, so the
+scheduler, `cronq pause`, a dry run and a simulated year all come to the same answer.
+
+A job's due fire times, oldest first, fall into three parts::
+
+    watermark            now − window          now − grace              now
+        │  too old → missed   │ misfires → catch-up  │ on time → overlap   │
+        ├─────────────────────┼──────────────────────┼─────────────────────┤──▶ next_fire_at
+
+Every one of them comes out as exactly one entry: a `Fire`, or a share of a `Passed`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cronq.model import SECOND, CatchUp, Definition, Job, Micros, OnCrash, Outcome, Overlap, Run, Trigger
+
+BATCH = 1000
+"""Fire times of one job that become runs in one decision; the rest stays due for the next one."""
+
+
+class FireTimes(Protocol):
+    """The part of `cronq.schedule.Schedule` that planning needs; microseconds throughout."""
+
+    def next_us(self, after: Micros) -> Micros | None:
+        """Return the first fire time strictly after."""
+
+    def prev_us(self, before: Micros) -> Micros | None:
+        """Return the last fire time strictly before."""
+
+    def iter_us(self, start: Micros, end: Micros) -> Iterable[Micros]:
+        """Yield fire times with `start <= f < end`, ascending."""
+
+    def count_us(self, start: Micros, end: Micros) -> int:
+        """Return how many `iter_us` would yield."""
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Runs of a job that are not done."""
+
+    queued: int = 0
+    running: int = 0
+
+    @property
+    def total(self) -> int:
+        """Queued and running runs together."""
+        return self.queued + self.running
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A fire time that becomes a run."""
+
+    fire_at: Micros
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Consecutive fire times that become one row without a process."""
+
+    first_fire_at: Micros
+    last_fire_at: Micros
+    count: int
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """The decision about one job, to be carried out in one transaction.
+
+    Attributes:
+        job: As read; the store refuses the launch if its revision or watermark has moved since.
+        entries: Ascending by fire time, without gaps.
+        next_fire_at: The new watermark.
+        replaces: The launched run takes the place of all active ones.
+    """
+
+    job: Job
+    entries: tuple[Fire | Passed, ...]
+    next_fire_at: Micros | None
+    replaces: bool = False
+
+
+def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
+    """Return what becomes of each fire time from the job's watermark to now.
+
+    Args:
+        job: With a watermark that is due (`next_fire_at <= now`), else nothing is decided.
+        times: The job's schedule.
+        active: Its runs that are not done.
+        now: Wall time; fire times equal to it are due.
+    """
+    first = _first_due(job, times, now)
+    if first is None:
+        return Launch(job, (), times.next_us(now))
+    definition = job.definition
+    boundary = max(first, now - round(definition.grace_s * SECOND))
+    entries = _caught_up(definition, times, first, boundary, now)
+    catching_up = definition.catch_up is CatchUp.ALL and any(isinstance(e, Fire) for e in entries)
+    room = BATCH - sum(isinstance(entry, Fire) for entry in entries)
+    on_time = list(_take(times.iter_us(boundary, now + 1), max(room, 1)))
+    replaces = False
+    if on_time:
+        if catching_up:
+            # They are late too: were they held against the overlap policy, the runs being caught up
+            # would themselves be the reason to skip them.
+            entries += [Fire(fire_at, Trigger.SCHEDULE) for fire_at in on_time]
+        else:
+            fired, replaces = _overlapped(definition, on_time, active)
+            entries += fired
+    end = on_time[-1] if on_time else now
+    return Launch(job, tuple(entries), times.next_us(end), replaces)
+
+
+def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason: str) -> Launch:
+    """Return a launch that accounts for all due fire times as one row and starts none."""
+    first = _first_due(job, times, now)
+    entries: tuple[Fire | Passed, ...] = ()
+    if first is not None:
+        entries = (_passed(times, first, now + 1, outcome, reason),)
+    return Launch(job, entries, times.next_us(now))
+
+
+def _first_due(job: Job, times: FireTimes, now: Micros) -> Micros | None:
+    # The watermark is a lower bound, not trusted to be a fire time: zone data may have changed since.
+    if job.next_fire_at is None or job.next_fire_at > now:
+        return None
+    first = times.next_us(job.next_fire_at - 1)
+    return first if first is not None and first <= now else None
+
+
+def _take(values: Iterable[Micros], count: int) -> Iterable[Micros]:
+    for index, value in enumerate(values, start=1):
+        yield value
+        if index == count:
+            return
+
+
+def _passed(times: FireTimes, first: Micros, end: Micros, outcome: Outcome, reason: str) -> Passed:
+    last = times.prev_us(end)
+    if last is None or last <= first:
+        return Passed(first, first, 1, outcome, reason)
+    return Passed(first, last, times.count_us(first, end), outcome, reason)
+
+
+def _caught_up(
+    definition: Definition, times: FireTimes, first: Micros, boundary: Micros, now: Micros
+) -> list[Fire | Passed]:
+    """Apply the catch-up policy to the misfires `first <= f < boundary`."""
+    newest = times.prev_us(boundary)
+    if newest is None or newest < first:
+        return []
+    if definition.catch_up is CatchUp.SKIP:
+        return [_passed(times, first, boundary, Outcome.MISSED, "late: catch-up skip")]
+    window_start = now - round(definition.catch_up_window_s * SECOND)
+    if newest < window_start:
+        return [_passed(times, first, boundary, Outcome.MISSED, "late: older than the catch-up window")]
+    if definition.catch_up is CatchUp.LATEST:
+        return _latest(times, first, boundary, newest, now)
+    return _all(definition, times, first, boundary, window_start)
+
+
+def _latest(
+    times: FireTimes, first: Micros, boundary: Micros, newest: Micros, now: Micros
+) -> list[Fire | Passed]:
+    reason = "late: superseded by a newer fire time"
+    on_time = times.next_us(boundary - 1)
+    if on_time is not None and on_time <= now:
+        return [_passed(times, first, boundary, Outcome.MISSED, reason)]
+    fire: Fire | Passed = Fire(newest, Trigger.CATCH_UP)
+    if newest == first:
+        return [fire]
+    return [_passed(times, first, newest, Outcome.MISSED, reason), fire]
+
+
+def _all(
+    definition: Definition, times: FireTimes, first: Micros, boundary: Micros, window_start: Micros
+) -> list[Fire | Passed]:
+    kept: list[Micros] = []
+    before = boundary
+    while len(kept) < min(definition.catch_up_limit, BATCH):
+        fire_at = times.prev_us(before)
+        if fire_at is None or fire_at < first or fire_at < window_start:
+            break
+        kept.append(fire_at)
+        before = fire_at
+    entries: list[Fire | Passed] = []
+    too_old_end = min(before, max(window_start, first))
+    if too_old_end > first:
+        reason = "late: older than the catch-up window"
+        entries.append(_passed(times, first, too_old_end, Outcome.MISSED, reason))
+    beyond = times.next_us(max(too_old_end, first) - 1)
+    if beyond is not None and beyond < before:
+        entries.append(_passed(times, beyond, before, Outcome.MISSED, "late: beyond the catch-up limit"))
+    entries += [Fire(fire_at, Trigger.CATCH_UP) for fire_at in reversed(kept)]
+    return entries
+
+
+def _overlapped(
+    definition: Definition, on_time: list[Micros], active: Active
+) -> tuple[list[Fire | Passed], bool]:
+    """Apply the overlap policy to fire times that are on time."""
+    policy = definition.overlap
+    if policy is Overlap.ALLOW:
+        return _fires(on_time), False
+    if policy is Overlap.REPLACE:
+        skipped = _skipped(on_time[:-1], "overlap: replaced by the next fire time")
+        return [*skipped, *_fires(on_time[-1:])], active.total > 0
+    limit = definition.max_running or 1
+    if policy is Overlap.SKIP:
+        room = max(0, limit - active.total)
+        reason = f"overlap: {limit} active" if limit > 1 else "overlap: a run is active"
+    else:
+        room = max(0, definition.max_queued + max(0, limit - active.running) - active.queued)
+        reason = f"overlap: the queue is full ({definition.max_queued})"
+    return [*_fires(on_time[:room]), *_skipped(on_time[room:], reason)], False
+
+
+def _fires(fire_times: list[Micros]) -> list[Fire | Passed]:
+    return [Fire(fire_at, Trigger.SCHEDULE) for fire_at in fire_times]
+
+
+def _skipped(fire_times: list[Micros], reason: str) -> list[Fire | Passed]:
+    if not fire_times:
+        return []
+    return [Passed(fire_times[0], fire_times[-1], len(fire_times), Outcome.SKIPPED, reason)]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What follows an attempt.
+
+    Attributes:
+        at: When the run may be claimed again; None: the run is done.
+        counts: Whether the attempt used up one of the retries.
+    """
+
+    at: Micros | None
+    counts: bool
+
+
+def after_attempt(definition: Definition, run: Run, outcome: Outcome, now: Micros) -> Retry:
+    """Return whether the run goes back to the queue, and until when.
+
+    Args:
+        definition: Of the run's revision.
+        run: As claimed: `attempt` is the number of the attempt that ended.
+        outcome: Of that attempt.
+        now: Wall time of its end.
+    """
+    if run.stop_reason is not None or outcome in {Outcome.SUCCESS, Outcome.CANCELLED}:
+        return Retry(None, counts=False)
+    if outcome is Outcome.ABANDONED and definition.on_crash is OnCrash.FAIL:
+        return Retry(None, counts=True)
+    failures = run.failures + 1
+    if outcome is Outcome.ABANDONED and definition.on_crash is OnCrash.RERUN:
+        return Retry(now + _delay(definition, run, failures), counts=False)
+    if failures > definition.retries:
+        return Retry(None, counts=True)
+    return Retry(now + _delay(definition, run, failures), counts=True)
+
+
+def _delay(definition: Definition, run: Run, failures: int) -> Micros:
+    # The exponent is capped: 2.0 ** 1100 overflows, and every such delay is over the cap anyway.
+    grown = definition.retry_delay_s * definition.retry_factor ** min(failures - 1, 64)
+    delay = min(grown, definition.retry_max_delay_s)
+    # Jitter by hash, not by chance: the decision stays a function of its inputs.
+    share = zlib.crc32(f"{run.id}.{run.attempt}".encode()) / 0xFFFFFFFF
+    return round(delay * (1 - definition.retry_jitter * share) * SECOND)

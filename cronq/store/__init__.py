@@ -1,0 +1,33 @@
+"""The ledger: one interface, its implementations, and the rules by which a database is found and trusted.
+
+`open_store` is the only way in for the rest of cronq.
+"""
+
+from cronq.store.base import (
+    DueJob,
+    Held,
+    JobChange,
+    JobOverview,
+    NewJob,
+    RunDetail,
+    RunQuery,
+    Store,
+    Totals,
+)
+from cronq.store.location import Place, find_place
+from cronq.store.sqlite import open_store
+
+__all__ = [
+    "DueJob",
+    "Held",
+    "JobChange",
+    "JobOverview",
+    "NewJob",
+    "Place",
+    "RunDetail",
+    "RunQuery",
+    "Store",
+    "Totals",
+    "find_place",
+    "open_store",
+]

@@ -1,0 +1,246 @@
+"""What a store can do: the one interface that SQLite and PostgreSQL implement.
+
+Every method is exactly one transaction; a process that dies inside one leaves nothing of it. Instants are
+UTC microseconds. Methods that change rows name what they saw (`revision`, the watermark, the attempt number),
+and change nothing when that is no longer so: that guard, not care, is what makes doubles impossible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cronq.model import (
+    Attempt,
+    AttemptEnd,
+    AttemptKey,
+    AttemptStart,
+    Claim,
+    Definition,
+    Job,
+    Micros,
+    Outcome,
+    Run,
+    State,
+)
+from cronq.plan import Active, Launch
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be stored.
+
+    Attributes:
+        next_fire_at: First fire time after now; None if there is none (start-up jobs, for one).
+        at_startup: Whether its schedule contains `@reboot`.
+    """
+
+    name: str
+    definition: Definition
+    next_fire_at: Micros | None
+    at_startup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobChange:
+    """A change of one job, refused as a whole if the job is no longer as it was read.
+
+    Attributes:
+        settled: What becomes of the fire times that were due under the old definition, and the new
+            watermark; its `job` is the job as read.
+        definition: The new definition (a new revision); None leaves it.
+        paused_at: Since when it is paused after this change; None: it is not.
+        removed: The job becomes a tombstone: queued runs end as skipped, running ones go on.
+        at_startup: Whether the new schedule contains `@reboot`; only read with `definition`.
+    """
+
+    settled: Launch
+    definition: Definition | None = None
+    paused_at: Micros | None = None
+    removed: bool = False
+    at_startup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job whose watermark has been reached, with what is active of it."""
+
+    job: Job
+    active: Active
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A running run as the store knows it: the claim and the attempt's row."""
+
+    claim: Claim
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list, newest first.
+
+    Attributes:
+        before_id: Only runs with a smaller number: the cursor for the next page.
+        since: Only runs queued at or after this instant.
+    """
+
+    job_names: tuple[str, ...] = ()
+    state: State | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    since: Micros | None = None
+    before_id: int | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """A run with its attempts, oldest first."""
+
+    run: Run
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobOverview:
+    """A job with what `cronq list` shows beside it.
+
+    Attributes:
+        active: Its runs that are not done.
+        recent: Its newest done runs, newest first, each with the duration of its last attempt in seconds
+            (None if it had none).
+        running_since: Start of its oldest running run.
+    """
+
+    job: Job
+    active: Active
+    recent: tuple[tuple[Run, float | None], ...]
+    running_since: Micros | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over the whole store."""
+
+    jobs: int
+    paused: int
+    queued: int
+    running: int
+    oldest_queued_at: Micros | None
+
+
+class Store(Protocol):
+    """Jobs, runs and attempts, durable. Not shared between processes: each opens its own."""
+
+    # What people do
+
+    def add_job(self, new: NewJob, *, now: Micros) -> Job:
+        """Store a job. Raises: JobExists."""
+
+    def change_jobs(self, changes: Sequence[JobChange], *, now: Micros) -> list[Job] | None:
+        """Change jobs, all or none.
+
+        Returns:
+            The jobs after the change; None if one of them was changed by somebody else since it was
+            read: read again and decide again.
+        """
+
+    def job(self, name: str) -> Job:
+        """Return one job. Raises: JobNotFound, with suggestions."""
+
+    def named_jobs(self, names: Sequence[str]) -> list[Job]:
+        """Return jobs in the order of their names here. Raises: JobNotFound, naming all unknown ones."""
+
+    def due(self, names: Sequence[str]) -> list[DueJob]:
+        """Return the named jobs with their active runs, due or not. Raises: JobNotFound."""
+
+    def overviews(
+        self, names: Sequence[str] = (), *, recent: int = 12, limit: int | None = None
+    ) -> list[JobOverview]:
+        """Return jobs by name with their newest `recent` done runs. Raises: JobNotFound."""
+
+    def trigger(self, names: Sequence[str], *, now: Micros) -> list[Run]:
+        """Queue one run of each job now. Raises: JobNotFound."""
+
+    def cancel(self, run_id: int, *, reason: str, now: Micros) -> Run:
+        """End a queued run as cancelled, or ask for a running one to be stopped.
+
+        Returns:
+            The run afterwards: done, or running with a `stop_reason`.
+
+        Raises:
+            RunNotFound: There is no such run.
+            IllegalTransition: It is done already.
+        """
+
+    def retry(self, run_id: int, *, now: Micros) -> Run:
+        """Queue a new run about the same instant as a done one. Raises: RunNotFound, IllegalTransition."""
+
+    def run(self, run_id: int) -> RunDetail:
+        """Return a run with its attempts. Raises: RunNotFound."""
+
+    def runs(self, query: RunQuery) -> list[tuple[Run, Attempt | None]]:
+        """Return runs, newest first, each with its last attempt. Raises: JobNotFound."""
+
+    def definition(self, job_id: int, revision: int) -> Definition:
+        """Return the definition that a run was made under."""
+
+    def totals(self) -> Totals:
+        """Return counts over the whole store."""
+
+    # What the scheduler does
+
+    def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
+        """Return jobs with `next_fire_at <= now`, earliest first."""
+
+    def next_wake(self, now: Micros) -> Micros | None:
+        """Return when a job falls due or a waiting run becomes available, whichever is first."""
+
+    def launch(self, launches: Sequence[Launch], *, now: Micros) -> list[Run]:
+        """Insert the runs of each decision and move its watermark.
+
+        A launch whose job has changed since it was read does nothing. Runs that are replaced end as
+        cancelled if queued, and are asked to stop if running.
+
+        Returns:
+            The runs inserted, of all kinds, in the order of the launches.
+        """
+
+    def launch_startup(self, boot_id: str, *, now: Micros) -> list[Run]:
+        """Queue one run of each start-up job that has not had one in this boot."""
+
+    def claim(self, workers: Sequence[str], boot_id: str, *, now: Micros) -> list[Claim]:
+        """Give each worker the next available run, by priority, then by time of availability.
+
+        Runs of a job that has `max_running` running runs are passed over. May return fewer claims than
+        there are workers. Dies: either no run is claimed, or all these are `running` and recovery finds
+        that nothing was started.
+        """
+
+    def record(self, starts: Sequence[AttemptStart], ends: Sequence[AttemptEnd]) -> list[Run]:
+        """Write what became of attempts.
+
+        Returns:
+            The runs of `ends` as they are afterwards, in that order, less those whose claim was gone:
+            of those nothing is written.
+        """
+
+    def stop_requests(self) -> list[tuple[AttemptKey, str]]:
+        """Return the running attempts that are to be stopped, with the reason."""
+
+    def held(self) -> list[Held]:
+        """Return all running runs: what a starting scheduler has to look after."""
+
+    def fact(self, name: str) -> str | None:
+        """Return a fact about the store."""
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Remember a fact about the store."""
+
+    def checkpoint(self) -> None:
+        """Do the upkeep that suits an idle moment."""
+
+    def close(self) -> None:
+        """Release the database."""
