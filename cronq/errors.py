@@ -7,7 +7,8 @@
     │  ├─ ScheduleError · TimezoneError · DurationError · InstantError · CommandError
     ├─ NotFoundError                exit 3    JobNotFound · RunNotFound
     ├─ ConflictError                exit 4    JobExists · SchedulerRunning · IllegalTransition
-    ├─ StoreError                   exit 5    StoreMissing · StoreTooNew · StoreBusy · StoreCorrupt · StoreUntrusted
+    ├─ StoreError                   exit 5    the store cannot be used
+    │  ├─ StoreMissing · StoreTooNew · StoreBusy · StoreCorrupt · StoreUntrusted · StoreFull
     └─ InvariantError               exit 70   a bug in cronq
 
 The leaf is raised, never a built-in across a module's border. How a *job* ended is data

@@ -348,5 +348,5 @@ class AttemptEnd:
     signal: int | None = None
     usage: Usage | None = None
     retry_at: Micros | None = None
-    counts: bool = True
+    counts: bool = False
     survivors: tuple[str, ...] = field(default=())

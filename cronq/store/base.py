@@ -109,8 +109,8 @@ class JobOverview:
 
     Attributes:
         active: Its runs that are not done.
-        recent: Its newest done runs, newest first, each with the duration of its last attempt in seconds
-            (None if it had none).
+        recent: Its newest done runs that had an attempt, newest first, each with the duration of its last
+            attempt in seconds (None if that was never started).
         running_since: Start of its oldest running run.
     """
 
@@ -195,6 +195,9 @@ class Store(Protocol):
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
         """Return jobs with `next_fire_at <= now`, earliest first."""
 
+    def upcoming(self, limit: int) -> list[tuple[str, Micros]]:
+        """Return the next jobs to fire, as (name, fire time), earliest first."""
+
     def next_wake(self, now: Micros) -> Micros | None:
         """Return when a job falls due or a waiting run becomes available, whichever is first."""
 
@@ -226,6 +229,9 @@ class Store(Protocol):
             The runs of `ends` as they are afterwards, in that order, less those whose claim was gone:
             of those nothing is written.
         """
+
+    def has_work(self) -> bool:
+        """Return whether a run is running, or queued and not held back by a pause."""
 
     def stop_requests(self) -> list[tuple[AttemptKey, str]]:
         """Return the running attempts that are to be stopped, with the reason."""

@@ -79,6 +79,7 @@ CREATE INDEX run_active ON run (job_id, state) WHERE state IN ('queued', 'runnin
 CREATE INDEX run_running ON run (id) WHERE state = 'running';
 CREATE INDEX run_stop ON run (id) WHERE state = 'running' AND stop_reason IS NOT NULL;
 CREATE INDEX run_history ON run (job_id, id);
+CREATE INDEX run_executed ON run (job_id, id) WHERE state = 'done' AND attempt > 0;
 CREATE INDEX run_success ON run (job_id, logical_at) WHERE outcome = 'success';
 
 CREATE TABLE attempt (

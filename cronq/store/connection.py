@@ -1,0 +1,271 @@
+"""One SQLite connection: creation without races, durability, migrations, and errors in cronq's words.
+
+Facts this relies on: WAL with `synchronous=FULL` loses no commit at a power cut (sqlite.org/pragma.html);
+a transaction that begins deferred and writes later fails at once with "database is locked", so every writing
+one begins IMMEDIATE; the database file is never opened by hand, because closing any descriptor of it would
+drop SQLite's locks (sqlite.org/howtocorrupt.html, 2.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cronq import clock
+from cronq.errors import (
+    CronqError,
+    InvariantError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreTooNew,
+)
+from cronq.store.location import Place, check_file_system, check_trust, require_database
+
+APPLICATION_ID = 0x63726E71
+"""`crnq`: lets file(1), and us, tell a cronq database from any other SQLite file."""
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 10.0
+BUSY_PATIENCE_S = 30.0
+"""How long a writer goes on asking when SQLite's own waiting, which is not fair, was unlucky."""
+
+_BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"})
+_CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"})
+_UNWRITABLE = frozenset({"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM"})
+
+
+def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str, str]) -> sqlite3.Connection:
+    """Return a connection to a trusted database of the present version.
+
+    Args:
+        place: Where it is.
+        create: Make the database, and its folder, if there is none.
+        read_only: Refuse all writes through this connection; nothing is created.
+        environ: For the list of trusted projects.
+
+    Raises:
+        StoreError: Its leaves say what is wrong.
+    """
+    with mapped_errors(place.database):
+        if create and not place.database.exists():
+            _create(place, environ)
+        require_database(place)
+        check_file_system(place, environ)
+        check_trust(place, environ)
+        connection = _open(place.database, read_only=read_only)
+        try:
+            _check_version(connection, place.database)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    if not writable and not read_only:
+        # SQLite says so only at the first write, and then in other words.
+        raise StoreFull(f"{path} cannot be written: permission denied")
+    mode = "mode=rw" if writable else "mode=ro"
+    if not writable and not path.with_name(path.name + "-wal").exists():
+        # Without a writable folder there can be no shared-memory file; nobody else can be writing either.
+        mode += "&immutable=1"
+    connection = sqlite3.connect(
+        f"file:{quoted}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, cached_statements=256
+    )
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
+        # Only the scheduler checkpoints (see `checkpoints_here`): two at a time met a bug in SQLite < 3.51.3
+        # (sqlite.org/wal.html#walresetbug).
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA query_only = {int(read_only)}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def checkpoints_here(connection: sqlite3.Connection) -> None:
+    """Make this connection the one that moves the write-ahead log into the database."""
+    connection.execute("PRAGMA wal_autocheckpoint = 1000")
+
+
+def _create(place: Place, environ: Mapping[str, str]) -> None:
+    """Make an empty database, complete or not at all, whoever else does the same at this moment.
+
+    It is built under another name and then linked into place: linking fails if the name is taken, so of
+    twenty processes one wins, and nobody ever sees half a database. Dies: a stray temporary file.
+    """
+    database = place.database
+    if not database.parent.exists():
+        database.parent.parent.mkdir(parents=True, exist_ok=True)
+        database.parent.mkdir(mode=0o700, exist_ok=True)
+    check_file_system(place, environ)
+    temporary = database.with_name(f".{database.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(temporary, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            _migrate(connection, temporary)
+        finally:
+            connection.close()
+        _put_in_place(temporary, database)
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+
+
+def _put_in_place(temporary: Path, database: Path) -> None:
+    try:
+        os.link(temporary, database)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}:
+            raise
+        # A file system without hard links (FAT, some FUSE): the folder's lock stands in for the link.
+        import fcntl
+
+        folder = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if not database.exists():
+                temporary.rename(database)
+        finally:
+            os.close(folder)
+    folder = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if tables or application or version:
+            raise StoreCorrupt(
+                f"{path} is an SQLite database, but not one of cronq's", hint="name another file with --db"
+            )
+        connection.execute("PRAGMA journal_mode = WAL")  # an empty file, as mktemp(1) makes it
+    if version > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"{path} was written by a newer cronq (format {version}, this one knows {SCHEMA_VERSION})",
+            hint="upgrade cronq: pip install --upgrade cronq-cli",
+        )
+    if version < SCHEMA_VERSION:
+        _migrate(connection, path)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Apply the migrations that are missing, in one transaction. Dies: the old version remains, whole."""
+    with transaction(connection, path):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for number in range(version + 1, SCHEMA_VERSION + 1):
+            for statement in statements((MIGRATIONS / f"{number:04d}.sql").read_text(encoding="utf-8")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script; `executescript` would commit the transaction around them."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Run the block in one writing transaction: all of it, or nothing.
+
+    Raises:
+        StoreError: As `mapped_errors`; StoreBusy only after `BUSY_PATIENCE_S`.
+    """
+    with mapped_errors(path):
+        _begin(connection)
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            # A full disk rolls back by itself, and then ROLLBACK is an error of its own.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    patience_ends = clock.monotonic() + BUSY_PATIENCE_S
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if _family(error) not in _BUSY or clock.monotonic() > patience_ends:
+                raise
+            clock.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - spreads the crowd, guards nothing
+        else:
+            return
+
+
+@contextlib.contextmanager
+def mapped_errors(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and of the file system into StoreErrors that name the database."""
+    try:
+        yield
+    except CronqError:
+        raise
+    except sqlite3.Error as error:
+        raise _store_error(error, path) from error
+    except OSError as error:
+        raise StoreFull(f"{path}: {error.strerror or error}", hint=_hint_for(error.errno)) from error
+
+
+def _family(error: sqlite3.Error) -> str:
+    """Return the primary result code's name: extended ones are `SQLITE_BUSY_RECOVERY` and so on."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return "_".join(name.split("_")[:2])
+
+
+def _store_error(error: sqlite3.Error, path: Path) -> CronqError:
+    family = _family(error)
+    if family in _BUSY:
+        return StoreBusy(f"{path} is locked by another process", hint=f"who holds it: fuser -v {path}")
+    if family in _CORRUPT:
+        return StoreCorrupt(f"{path} is damaged, or not a database ({error})", hint="restore a backup of it")
+    if family == "SQLITE_FULL":
+        return StoreFull(f"{path}: the disk is full", hint=_hint_for(errno.ENOSPC))
+    if family in _UNWRITABLE:
+        return StoreFull(
+            f"{path} cannot be read or written ({error})", hint="check the disk and its permissions"
+        )
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return InvariantError(f"the ledger refused a row: {error}")
+    return StoreError(f"{path}: {error}")
+
+
+def _hint_for(number: int | None) -> str:
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return "free some space and try again; nothing was changed"
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return "name a place that you can write with --db, or CRONQ_DB"
+    return ""

@@ -1,0 +1,121 @@
+"""Definitions as JSON text: the form in which every revision of a job is kept.
+
+Reading is strict. A database is executable content, so a document with an unknown key, a missing one or a
+value of the wrong type is refused (StoreCorrupt), never filled in by guessing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from enum import StrEnum
+from typing import cast
+
+from cronq.errors import StoreCorrupt
+from cronq.model import CatchUp, Command, CommandKind, Definition, OnCrash, Overlap
+
+_ENUMS: dict[str, type[StrEnum]] = {"overlap": Overlap, "catch_up": CatchUp, "on_crash": OnCrash}
+_TEXTS = frozenset({"schedule", "tz", "dst", "cwd", "path"})
+_OPTIONAL_TEXTS = frozenset({"env_file", "stdin"})
+_NUMBERS = frozenset(
+    {
+        "kill_after_s",
+        "grace_s",
+        "catch_up_window_s",
+        "retry_delay_s",
+        "retry_factor",
+        "retry_max_delay_s",
+        "retry_jitter",
+    }
+)
+_INTEGERS = frozenset({"max_queued", "catch_up_limit", "retries", "priority"})
+_NAMES = frozenset(f.name for f in fields(Definition))
+
+
+def document_from_definition(definition: Definition) -> str:
+    """Return canonical JSON: sorted keys, no spaces; equal definitions give equal text."""
+    values: dict[str, object] = {name: getattr(definition, name) for name in _NAMES}
+    command = definition.command
+    values["command"] = {"kind": command.kind, "words": command.words, "args": command.args}
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def definition_from_document(text: str) -> Definition:
+    """Return the definition that a document holds.
+
+    Raises:
+        StoreCorrupt: The document is not one that `document_from_definition` wrote.
+    """
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict) or values.keys() != _NAMES:
+            raise ValueError("its keys are not those of a definition")
+        return Definition(**{name: _value(name, values[name]) for name in _NAMES})  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreCorrupt(
+            f"a job's definition in the database cannot be read: {error}",
+            hint="restore a backup; the definition was not written by this program",
+        ) from error
+
+
+def _value(name: str, value: object) -> object:
+    if name in _ENUMS:
+        return _ENUMS[name](str(_checked(name, value, str)))
+    if name in _TEXTS:
+        return _checked(name, value, str)
+    if name in _OPTIONAL_TEXTS:
+        return None if value is None else _checked(name, value, str)
+    if name in _NUMBERS:
+        return float(_checked(name, value, int, float))  # type: ignore[arg-type]
+    if name in _INTEGERS:
+        return _checked(name, value, int)
+    return _STRUCTURES[name](value)
+
+
+def _checked(name: str, value: object, *types: type) -> object:
+    if not isinstance(value, types) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}")
+    return value
+
+
+def _list(name: str, value: object) -> list[object]:
+    return cast("list[object]", _checked(name, value, list))
+
+
+def _command(value: object) -> Command:
+    if not isinstance(value, dict) or value.keys() != {"kind", "words", "args"}:
+        raise TypeError("command is not an object of kind, words and args")
+    words = tuple(str(_checked("words", word, str)) for word in _list("words", value["words"]))
+    if not words:
+        raise ValueError("command is empty")
+    return Command(CommandKind(value["kind"]), words, str(_checked("args", value["args"], str)))
+
+
+def _env(value: object) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for pair in _list("env", value):
+        key, text = _list("env", pair)
+        pairs.append((str(_checked("env", key, str)), str(_checked("env", text, str))))
+    return tuple(pairs)
+
+
+def _success_codes(value: object) -> tuple[int, ...]:
+    codes = _list("success_codes", value)
+    return tuple(cast("int", _checked("success_codes", code, int)) for code in codes)
+
+
+def _max_running(value: object) -> int | None:
+    return None if value is None else cast("int", _checked("max_running", value, int))
+
+
+def _timeout(value: object) -> float | None:
+    return None if value is None else float(cast("float", _checked("timeout_s", value, int, float)))
+
+
+_STRUCTURES = {
+    "command": _command,
+    "env": _env,
+    "success_codes": _success_codes,
+    "max_running": _max_running,
+    "timeout_s": _timeout,
+}

@@ -1,0 +1,236 @@
+"""Every statement of the SQLite store, by table and verb.
+
+Above each: who runs it, which index serves it, and what makes it safe when others write at the same time
+(all writing ones run inside BEGIN IMMEDIATE, so "safe" means: safe after whatever was committed before).
+"""
+
+JOB_COLUMNS = """
+    j.id, j.name, j.revision, d.document, j.created_at, j.changed_at, j.next_fire_at, j.paused_at,
+    j.removed_at
+"""
+JOB_FROM = "FROM job j JOIN definition d ON d.job_id = j.id AND d.revision = j.revision"
+
+RUN_COLUMNS = """
+    r.id, r.job_id, j.name, r.revision, r.trigger, r.state, r.logical_at, r.queued_at, r.available_at,
+    r.priority, r.fire_at, r.last_fire_at, r.fire_count, r.outcome, r.reason, r.attempt, r.failures,
+    r.stop_reason, r.worker, r.started_at, r.finished_at
+"""
+RUN_FROM = "FROM run r JOIN job j ON j.id = r.job_id"
+
+ATTEMPT_COLUMNS = """
+    a.run_id, a.attempt, a.worker, a.boot_id, a.claimed_at, a.started_at, a.finished_at, a.pid, a.outcome,
+    a.reason, a.exit_code, a.signal, a.duration_s, a.user_s, a.system_s, a.max_rss
+"""
+
+# `add`. A taken name violates job_name: JobExists.
+JOB_ADD = """
+INSERT INTO job (name, revision, next_fire_at, max_running, at_startup, created_at, changed_at)
+VALUES (?, 1, ?, ?, ?, ?, ?) RETURNING id
+"""
+
+# `set`, `pause`, `resume`, `remove`. Primary key. The guard is what the caller read: revision, watermark
+# and pause; no row means that somebody else was faster.
+JOB_CHANGE = """
+UPDATE job SET revision = revision + :bump, next_fire_at = :next_fire_at, paused_at = :paused_at,
+    removed_at = :removed_at, changed_at = :now,
+    max_running = CASE WHEN :bump THEN :max_running ELSE max_running END,
+    at_startup = CASE WHEN :bump THEN :at_startup ELSE at_startup END
+WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at IS :paused_seen
+    AND removed_at IS NULL
+"""
+
+# Scheduler. Index job_due, ascending, so the limit ends the walk.
+JOB_DUE = f"""
+SELECT {JOB_COLUMNS},
+    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'queued'),
+    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'running')
+{JOB_FROM}
+WHERE j.next_fire_at <= ? AND j.next_fire_at IS NOT NULL AND j.paused_at IS NULL AND j.removed_at IS NULL
+ORDER BY j.next_fire_at LIMIT ?
+"""
+
+# `pause`, `set` and the like: jobs as they are now, with what is active. Index job_name.
+JOB_BY_NAME = f"""
+SELECT {JOB_COLUMNS},
+    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'queued'),
+    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'running')
+{JOB_FROM}
+WHERE j.name = ? AND j.removed_at IS NULL
+"""
+
+# `list`. Index job_name gives the order.
+JOB_LIST = f"""
+SELECT {JOB_COLUMNS},
+    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'queued'),
+    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'running')
+{JOB_FROM}
+WHERE j.removed_at IS NULL ORDER BY j.name LIMIT ?
+"""
+
+# Suggestions for an unknown name.
+JOB_NAMES = "SELECT name FROM job WHERE removed_at IS NULL"
+
+# Scheduler, when a run falls due (G1). The compare-and-set on the watermark: a second scheduler, a crash
+# between two tries, or an edit meanwhile finds no row.
+JOB_ADVANCE = """
+UPDATE job SET next_fire_at = :next_fire_at
+WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at IS NULL AND removed_at IS NULL
+"""
+
+# Scheduler, at its start. Index job_startup; UNIQUE (job_id, trigger_key) makes a second run impossible.
+JOB_STARTUP = """
+SELECT id, revision, (SELECT json_extract(document, '$.priority') FROM definition d
+    WHERE d.job_id = job.id AND d.revision = job.revision)
+FROM job WHERE at_startup = 1 AND paused_at IS NULL AND removed_at IS NULL ORDER BY id
+"""
+
+# Scheduler, before it sleeps. Index job_due.
+JOB_NEXT_DUE = """
+SELECT next_fire_at FROM job
+WHERE next_fire_at IS NOT NULL AND paused_at IS NULL AND removed_at IS NULL ORDER BY next_fire_at LIMIT 1
+"""
+
+# A live footer: the next few. Index job_due.
+JOB_UPCOMING = """
+SELECT name, next_fire_at FROM job
+WHERE next_fire_at IS NOT NULL AND paused_at IS NULL AND removed_at IS NULL ORDER BY next_fire_at LIMIT ?
+"""
+
+DEFINITION_ADD = "INSERT INTO definition (job_id, revision, since, document) VALUES (?, ?, ?, ?)"
+DEFINITION_GET = "SELECT document FROM definition WHERE job_id = ? AND revision = ?"
+
+# Scheduler and `pause`. UNIQUE (job_id, fire_at): a fire time has one row, whoever inserts it (G1).
+RUN_ADD = """
+INSERT INTO run (job_id, revision, trigger, trigger_key, logical_at, fire_at, last_fire_at, fire_count, state,
+    outcome, reason, priority, queued_at, available_at, finished_at)
+VALUES (:job_id, :revision, :trigger, :trigger_key, :logical_at, :fire_at, :last_fire_at, :fire_count, :state,
+    :outcome, :reason, :priority, :now, :available_at, :finished_at)
+ON CONFLICT DO NOTHING RETURNING id
+"""
+
+# `cancel`, `runs`, and after every insert. Primary key.
+RUN_GET = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id = ?"
+
+# Claim. Index run_queue gives the order; the caller stops reading when it has enough. Runs of a paused job
+# wait, unless somebody asked for them by hand.
+RUN_CLAIMABLE = """
+SELECT r.id, r.job_id, j.max_running,
+    (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running')
+FROM run r JOIN job j ON j.id = r.job_id
+WHERE r.state = 'queued' AND r.available_at <= ? AND (j.paused_at IS NULL OR r.trigger = 'manual')
+ORDER BY r.priority DESC, r.available_at, r.id
+"""
+
+# Claim (G3). Primary key; the guard is the state.
+RUN_CLAIM = """
+UPDATE run SET state = 'running', attempt = attempt + 1, worker = ?, stop_reason = NULL
+WHERE id = ? AND state = 'queued'
+"""
+
+# Before a claim is handed out. Index run_success.
+RUN_LAST_SUCCESS = "SELECT max(logical_at) FROM run WHERE job_id = ? AND outcome = 'success'"
+
+RUN_START = """
+UPDATE run SET started_at = coalesce(started_at, ?) WHERE id = ? AND attempt = ? AND state = 'running'
+"""
+
+# Before an end is written: whether the claim still stands, and whether a retry would be against a wish.
+RUN_GUARD = """
+SELECT r.stop_reason, j.removed_at FROM run r JOIN job j ON j.id = r.job_id
+WHERE r.id = ? AND r.attempt = ? AND r.state = 'running'
+"""
+
+# The end of an attempt (G3): the attempt number fences off a worker that was replaced.
+RUN_FINISH = """
+UPDATE run SET state = 'done', outcome = ?, reason = ?, worker = NULL, failures = failures + ?,
+    started_at = coalesce(started_at, ?), finished_at = ?
+WHERE id = ? AND attempt = ? AND state = 'running'
+"""
+RUN_REQUEUE = """
+UPDATE run SET state = 'queued', worker = NULL, failures = failures + ?,
+    started_at = coalesce(started_at, ?), available_at = ?
+WHERE id = ? AND attempt = ? AND state = 'running'
+"""
+
+# `cancel`, guarded by the state. A run that already had an attempt is as cancelled as one that had none.
+RUN_CANCEL_QUEUED = """
+UPDATE run SET state = 'done', outcome = 'cancelled', reason = ?, finished_at = ?
+WHERE id = ? AND state = 'queued'
+"""
+RUN_ASK_STOP = "UPDATE run SET stop_reason = coalesce(stop_reason, ?) WHERE id = ? AND state = 'running'"
+
+# A launch that replaces. Index run_active.
+RUN_REPLACE_QUEUED = """
+UPDATE run SET state = 'done', outcome = 'cancelled', reason = ?, finished_at = ?
+WHERE job_id = ? AND state = 'queued' AND id < ?
+"""
+RUN_REPLACE_RUNNING = """
+UPDATE run SET stop_reason = coalesce(stop_reason, ?) WHERE job_id = ? AND state = 'running'
+"""
+
+# `remove`. Index run_active. Skipped means that nothing ever ran; a waiting retry did run.
+RUN_DROP_QUEUED = """
+UPDATE run SET state = 'done', outcome = CASE attempt WHEN 0 THEN 'skipped' ELSE 'cancelled' END,
+    reason = 'removed', finished_at = ?
+WHERE job_id = ? AND state = 'queued'
+"""
+
+# Scheduler, before it sleeps. Index run_available.
+RUN_NEXT_AVAILABLE = """
+SELECT available_at FROM run WHERE state = 'queued' AND available_at > ? ORDER BY available_at LIMIT 1
+"""
+
+# `--until-idle`. Indexes run_running and run_available.
+RUN_ANY_WORK = """
+SELECT EXISTS (SELECT 1 FROM run WHERE state = 'running') OR EXISTS (
+    SELECT 1 FROM run r JOIN job j ON j.id = r.job_id
+    WHERE r.state = 'queued' AND (j.paused_at IS NULL OR r.trigger = 'manual'))
+"""
+
+# Scheduler, when the bell rang. Index run_stop.
+RUN_STOPS = """
+SELECT id, attempt, stop_reason FROM run WHERE state = 'running' AND stop_reason IS NOT NULL
+"""
+
+# Scheduler, at its start and in the sweep. Index run_running.
+RUN_HELD = f"""
+SELECT {RUN_COLUMNS}, {ATTEMPT_COLUMNS}
+{RUN_FROM} JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt
+WHERE r.state = 'running' ORDER BY r.id
+"""
+
+# `list` and `show`. Index run_executed, newest first, so the limit ends the walk.
+RUN_RECENT = f"""
+SELECT {RUN_COLUMNS}, a.duration_s
+{RUN_FROM} LEFT JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt
+WHERE r.job_id = ? AND r.state = 'done' AND r.attempt > 0 ORDER BY r.id DESC LIMIT ?
+"""
+
+# `list`. Index run_active.
+RUN_RUNNING_SINCE = (
+    "SELECT min(coalesce(started_at, queued_at)) FROM run WHERE job_id = ? AND state = 'running'"
+)
+
+TOTALS = """
+SELECT (SELECT count(*) FROM job WHERE removed_at IS NULL),
+    (SELECT count(*) FROM job WHERE removed_at IS NULL AND paused_at IS NOT NULL),
+    (SELECT count(*) FROM run WHERE state = 'queued'),
+    (SELECT count(*) FROM run WHERE state = 'running'),
+    (SELECT min(queued_at) FROM run WHERE state = 'queued')
+"""
+
+ATTEMPT_ADD = "INSERT INTO attempt (run_id, attempt, worker, boot_id, claimed_at) VALUES (?, ?, ?, ?, ?)"
+ATTEMPT_START = """
+UPDATE attempt SET started_at = ?, pid = ? WHERE run_id = ? AND attempt = ? AND outcome IS NULL
+"""
+ATTEMPT_FINISH = """
+UPDATE attempt SET started_at = coalesce(started_at, ?), pid = coalesce(pid, ?), finished_at = ?, outcome = ?,
+    reason = ?, exit_code = ?, signal = ?, duration_s = ?, user_s = ?, system_s = ?, max_rss = ?
+WHERE run_id = ? AND attempt = ? AND outcome IS NULL
+"""
+ATTEMPT_LIST = f"SELECT {ATTEMPT_COLUMNS} FROM attempt a WHERE a.run_id = ? ORDER BY a.attempt"
+
+FACT_GET = "SELECT value FROM fact WHERE name = ?"
+FACT_SET = (
+    "INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)

@@ -1,0 +1,49 @@
+"""The ledger in one SQLite file.
+
+Guarantees kept here, by statements and not by care: G1 (JOB_ADVANCE and the unique key), G3 (RUN_CLAIM, and
+the attempt number in RUN_FINISH), G9 (`connection._check_version`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from cronq.store.connection import checkpoints_here, connect
+from cronq.store.location import Place
+from cronq.store.sqlite_people import PeopleSide
+from cronq.store.sqlite_scheduler import SchedulerSide
+
+
+def open_store(
+    place: Place,
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    checkpoints: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> SqliteStore:
+    """Open the ledger at a place.
+
+    Args:
+        place: Found by `cronq.store.location.find_place`.
+        create: Make it if there is none.
+        read_only: Change nothing, and work where nothing can be written.
+        checkpoints: This process moves the write-ahead log into the database; only the scheduler does.
+        environ: For the list of trusted projects.
+
+    Raises:
+        StoreError: Its leaves say what is wrong.
+    """
+    connection = connect(place, create=create, read_only=read_only, environ=environ)
+    if checkpoints:
+        checkpoints_here(connection)
+    return SqliteStore(connection, place)
+
+
+class SqliteStore(PeopleSide, SchedulerSide):
+    """`cronq.store.base.Store` on one SQLite connection; the interface says what the methods promise."""
+
+    def close(self) -> None:
+        """Release the database; the last connection to close empties the write-ahead log."""
+        self._db.close()

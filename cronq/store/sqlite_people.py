@@ -1,0 +1,233 @@
+"""What people do to the SQLite store: define, change, trigger, cancel, and look."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from cronq.errors import IllegalTransition, JobExists, JobNotFound
+from cronq.model import Attempt, Job, Micros, Run, State, Trigger
+from cronq.store import queries, rows
+from cronq.store.base import DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
+from cronq.store.connection import transaction
+from cronq.store.documents import document_from_definition
+from cronq.store.sqlite_rows import Ledger, due_from_row, run_and_attempt
+
+
+class _Outrun(Exception):
+    """Somebody else changed the job first; rolls the transaction back."""
+
+
+class PeopleSide(Ledger):
+    """The methods of `Store` that commands call."""
+
+    def add_job(self, new: NewJob, *, now: Micros) -> Job:
+        """Store a job."""
+        document = document_from_definition(new.definition)
+        with transaction(self._db, self._path):
+            try:
+                (job_id,) = self._db.execute(
+                    queries.JOB_ADD,
+                    (new.name, new.next_fire_at, new.definition.max_running, new.at_startup, now, now),
+                ).fetchone()
+            except sqlite3.IntegrityError as error:
+                raise JobExists(
+                    f"a job named `{new.name}` exists already",
+                    hint=f"change it with `cronq set {new.name}`, or add --replace",
+                ) from error
+            self._db.execute(queries.DEFINITION_ADD, (job_id, 1, now, document))
+        return Job(job_id, new.name, 1, new.definition, now, now, new.next_fire_at)
+
+    def change_jobs(self, changes: Sequence[JobChange], *, now: Micros) -> list[Job] | None:
+        """Change jobs, all or none."""
+        try:
+            with transaction(self._db, self._path):
+                for change in changes:
+                    self._change(change, now)
+                return [self._job(change.settled.job.name, change, now) for change in changes]
+        except _Outrun:
+            return None
+
+    def _change(self, change: JobChange, now: Micros) -> None:
+        job, definition = change.settled.job, change.definition
+        guarded = self._db.execute(
+            queries.JOB_CHANGE,
+            {
+                "bump": definition is not None,
+                "next_fire_at": None if change.removed else change.settled.next_fire_at,
+                "paused_at": change.paused_at,
+                "removed_at": now if change.removed else None,
+                "now": now,
+                "max_running": definition.max_running if definition else None,
+                "at_startup": change.at_startup,
+                "id": job.id,
+                "revision": job.revision,
+                "seen": job.next_fire_at,
+                "paused_seen": job.paused_at,
+            },
+        )
+        if guarded.rowcount != 1:
+            raise _Outrun
+        self._insert_entries(change.settled, now)
+        if definition is not None:
+            document = document_from_definition(definition)
+            self._db.execute(queries.DEFINITION_ADD, (job.id, job.revision + 1, now, document))
+        if change.removed:
+            self._db.execute(queries.RUN_DROP_QUEUED, (now, job.id))
+
+    def _job(self, name: str, change: JobChange, now: Micros) -> Job:
+        if not change.removed:
+            return self.job(name)
+        job = change.settled.job
+        return Job(
+            job.id,
+            name,
+            job.revision,
+            job.definition,
+            job.created_at,
+            now,
+            paused_at=job.paused_at,
+            removed_at=now,
+        )
+
+    def job(self, name: str) -> Job:
+        """Return one job."""
+        return self.due([name])[0].job
+
+    def named_jobs(self, names: Sequence[str]) -> list[Job]:
+        """Return jobs in the order of their names here."""
+        return [due.job for due in self.due(names)]
+
+    def due(self, names: Sequence[str]) -> list[DueJob]:
+        """Return the named jobs with their active runs."""
+        found = [(name, self._maybe(queries.JOB_BY_NAME, (name,))) for name in names]
+        unknown = [name for name, row in found if row is None]
+        if unknown:
+            raise self._unknown_jobs(unknown)
+        return [due_from_row(row) for _, row in found if row is not None]
+
+    def _unknown_jobs(self, names: Sequence[str]) -> JobNotFound:
+        import difflib
+
+        known = [name for (name,) in self._all(queries.JOB_NAMES)]
+        likely = [match for name in names for match in difflib.get_close_matches(name, known, 3, 0.6)]
+        if likely:
+            hint = "did you mean " + " or ".join(f"`{name}`" for name in dict.fromkeys(likely)) + "?"
+        else:
+            hint = "all of them: cronq list" if known else "no jobs yet; add one with `cronq add`"
+        listed = ", ".join(f"`{name}`" for name in names)
+        return JobNotFound(f"no job{'s' * (len(names) > 1)} named {listed}", hint=hint)
+
+    def overviews(
+        self, names: Sequence[str] = (), *, recent: int = 12, limit: int | None = None
+    ) -> list[JobOverview]:
+        """Return jobs by name with their newest done runs."""
+        if names:
+            jobs = self.due(names)
+        else:
+            listed = self._all(queries.JOB_LIST, (-1 if limit is None else limit,))
+            jobs = [due_from_row(row) for row in listed]
+        return [self._overview(due, recent) for due in jobs]
+
+    def _overview(self, due: DueJob, recent: int) -> JobOverview:
+        done = self._all(queries.RUN_RECENT, (due.job.id, recent))
+        since = None
+        if due.active.running:
+            (since,) = self._one(queries.RUN_RUNNING_SINCE, (due.job.id,))
+        history = tuple((rows.run_from_row(row), row[rows.RUN_WIDTH]) for row in done)
+        return JobOverview(due.job, due.active, history, since)
+
+    def trigger(self, names: Sequence[str], *, now: Micros) -> list[Run]:
+        """Queue one run of each job now."""
+        with transaction(self._db, self._path):
+            jobs = self.named_jobs(names)
+            return [
+                self._insert(
+                    rows.queued_values(
+                        job.id, job.revision, job.definition.priority, Trigger.MANUAL, now, logical_at=now
+                    )
+                )
+                for job in jobs
+            ]
+
+    def cancel(self, run_id: int, *, reason: str, now: Micros) -> Run:
+        """End a queued run as cancelled, or ask for a running one to be stopped."""
+        with transaction(self._db, self._path):
+            run = self._run(run_id)
+            if run.state is State.DONE:
+                raise IllegalTransition(
+                    f"run {run_id} of `{run.job}` is done already ({run.outcome})",
+                    hint=f"run it again with `cronq retry {run_id}`",
+                )
+            if run.state is State.QUEUED:
+                self._db.execute(queries.RUN_CANCEL_QUEUED, (reason, now, run_id))
+            else:
+                self._db.execute(queries.RUN_ASK_STOP, (reason, run_id))
+            return self._run(run_id)
+
+    def retry(self, run_id: int, *, now: Micros) -> Run:
+        """Queue a new run about the same instant as a done one."""
+        with transaction(self._db, self._path):
+            old = self._run(run_id)
+            if old.state is not State.DONE:
+                raise IllegalTransition(
+                    f"run {run_id} of `{old.job}` is still {old.state}",
+                    hint=f"stop it first with `cronq cancel {run_id}`",
+                )
+            # The present definition, not the old one: a retry by hand usually follows a repair of the job.
+            job = self.job(old.job)
+            return self._insert(
+                rows.queued_values(
+                    job.id,
+                    job.revision,
+                    job.definition.priority,
+                    Trigger.MANUAL,
+                    now,
+                    logical_at=old.logical_at,
+                )
+            )
+
+    def run(self, run_id: int) -> RunDetail:
+        """Return a run with its attempts."""
+        attempts = self._all(queries.ATTEMPT_LIST, (run_id,))
+        return RunDetail(self._run(run_id), tuple(rows.attempt_from_row(row) for row in attempts))
+
+    def runs(self, query: RunQuery) -> list[tuple[Run, Attempt | None]]:
+        """Return runs, newest first, each with its last attempt."""
+        conditions, values = _conditions(query, [job.id for job in self.named_jobs(query.job_names)])
+        listed = self._all(
+            f"SELECT {queries.RUN_COLUMNS}, {queries.ATTEMPT_COLUMNS} {queries.RUN_FROM}"
+            " LEFT JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt"
+            f" WHERE {' AND '.join(conditions)} ORDER BY r.id DESC LIMIT ?",
+            (*values, query.limit),
+        )
+        return [run_and_attempt(row) for row in listed]
+
+    def totals(self) -> Totals:
+        """Return counts over the whole store."""
+        return Totals(*self._one(queries.TOTALS))
+
+
+def _conditions(query: RunQuery, job_ids: Sequence[int]) -> tuple[list[str], list[object]]:
+    """Return the WHERE terms of a listing, and their values in order."""
+    terms, values = ["1"], list[object]()
+    if query.job_names:
+        terms.append(f"r.job_id IN ({_places(job_ids)})")
+        values += job_ids
+    if query.state is not None:
+        terms.append("r.state = ?")
+        values.append(query.state)
+    if query.outcomes:
+        terms.append(f"r.outcome IN ({_places(query.outcomes)})")
+        values += query.outcomes
+    if query.since is not None:
+        terms.append("r.queued_at >= ?")
+        values.append(query.since)
+    if query.before_id is not None:
+        terms.append("r.id < ?")
+        values.append(query.before_id)
+    return terms, values
+
+
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

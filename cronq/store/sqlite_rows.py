@@ -1,0 +1,89 @@
+"""What both sides of the SQLite store share: rows in, rows out, and the insertion of a launch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from cronq.errors import InvariantError, RunNotFound
+from cronq.model import Attempt, Definition, Micros, Run
+from cronq.plan import Active, Launch
+from cronq.store import queries, rows
+from cronq.store.base import DueJob
+from cronq.store.connection import mapped_errors
+from cronq.store.documents import definition_from_document
+from cronq.store.location import Place
+
+_DEFINITIONS_KEPT = 4096
+
+Values = Iterable[object] | dict[str, object]
+
+
+class Ledger:
+    """One connection, and the statements that no side owns alone."""
+
+    def __init__(self, connection: sqlite3.Connection, place: Place) -> None:
+        self._db = connection
+        self._path = place.database
+        self._definitions: dict[tuple[int, int], Definition] = {}
+
+    def definition(self, job_id: int, revision: int) -> Definition:
+        """Return the definition that a run was made under; kept, because a revision never changes."""
+        known = self._definitions.get((job_id, revision))
+        if known is None:
+            if len(self._definitions) >= _DEFINITIONS_KEPT:
+                self._definitions.clear()
+            (document,) = self._one(queries.DEFINITION_GET, (job_id, revision))
+            known = self._definitions[job_id, revision] = definition_from_document(document)
+        return known
+
+    def _insert_entries(self, launch: Launch, now: Micros) -> list[Run]:
+        job = launch.job
+        inserted = []
+        for entry in launch.entries:
+            values = rows.run_values(job.id, job.revision, job.definition.priority, entry, now)
+            row = self._maybe(queries.RUN_ADD, values)
+            # No row: the fire time has one already, from before a watermark was moved back.
+            if row is not None:
+                inserted.append(self._run(row[0]))
+        if launch.replaces and inserted:
+            newest = inserted[-1].id
+            reason = f"replaced by run {newest}"
+            self._db.execute(queries.RUN_REPLACE_QUEUED, (reason, now, job.id, newest))
+            self._db.execute(queries.RUN_REPLACE_RUNNING, (reason, job.id))
+        return inserted
+
+    def _run(self, run_id: int) -> Run:
+        row = self._maybe(queries.RUN_GET, (run_id,))
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id}", hint="all of them: cronq runs")
+        return rows.run_from_row(row)
+
+    def _insert(self, values: dict[str, object]) -> Run:
+        (run_id,) = self._one(queries.RUN_ADD, values)
+        return self._run(run_id)
+
+    def _one(self, query: str, values: Values = ()) -> rows.Row:
+        row = self._maybe(query, values)
+        if row is None:
+            raise InvariantError("a query that always has a row had none")
+        return row
+
+    def _maybe(self, query: str, values: Values = ()) -> rows.Row | None:
+        found = self._all(query, values)
+        return found[0] if found else None
+
+    def _all(self, query: str, values: Values = ()) -> list[rows.Row]:
+        with mapped_errors(self._path):
+            return self._db.execute(query, values).fetchall()  # type: ignore[arg-type]
+
+
+def due_from_row(row: rows.Row) -> DueJob:
+    """Return the job of a row of `JOB_COLUMNS` and its two counts."""
+    return DueJob(rows.job_from_row(row), Active(row[rows.JOB_WIDTH], row[rows.JOB_WIDTH + 1]))
+
+
+def run_and_attempt(row: rows.Row) -> tuple[Run, Attempt | None]:
+    """Return what a row of `RUN_COLUMNS` and `ATTEMPT_COLUMNS` holds; None: no attempt yet."""
+    attempt = row[rows.RUN_WIDTH :]
+    return rows.run_from_row(row), None if attempt[0] is None else rows.attempt_from_row(attempt)

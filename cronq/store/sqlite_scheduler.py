@@ -1,0 +1,180 @@
+"""What the scheduler does to the SQLite store: launch, claim, record, and find out what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cronq.errors import InvariantError
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Run, Trigger
+from cronq.plan import Launch
+from cronq.store import queries, rows
+from cronq.store.base import DueJob, Held
+from cronq.store.connection import mapped_errors, transaction
+from cronq.store.sqlite_rows import Ledger, due_from_row
+
+
+class SchedulerSide(Ledger):
+    """The methods of `Store` that the scheduler, and a worker that lost it, call."""
+
+    def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
+        """Return jobs with `next_fire_at <= now`, earliest first."""
+        return [due_from_row(row) for row in self._all(queries.JOB_DUE, (now, limit))]
+
+    def upcoming(self, limit: int) -> list[tuple[str, Micros]]:
+        """Return the next jobs to fire, as (name, fire time), earliest first."""
+        return [(name, at) for name, at in self._all(queries.JOB_UPCOMING, (limit,))]
+
+    def next_wake(self, now: Micros) -> Micros | None:
+        """Return when a job falls due or a waiting run becomes available, whichever is first."""
+        due = self._maybe(queries.JOB_NEXT_DUE)
+        available = self._maybe(queries.RUN_NEXT_AVAILABLE, (now,))
+        return min((row[0] for row in (due, available) if row is not None), default=None)
+
+    def launch(self, launches: Sequence[Launch], *, now: Micros) -> list[Run]:
+        """Insert the runs of each decision and move its watermark."""
+        inserted: list[Run] = []
+        with transaction(self._db, self._path):
+            for launch in launches:
+                job = launch.job
+                advanced = self._db.execute(
+                    queries.JOB_ADVANCE,
+                    {
+                        "next_fire_at": launch.next_fire_at,
+                        "id": job.id,
+                        "revision": job.revision,
+                        "seen": job.next_fire_at,
+                    },
+                )
+                if advanced.rowcount == 1:
+                    inserted += self._insert_entries(launch, now)
+        return inserted
+
+    def launch_startup(self, boot_id: str, *, now: Micros) -> list[Run]:
+        """Queue one run of each start-up job that has not had one in this boot."""
+        inserted = []
+        with transaction(self._db, self._path):
+            for job_id, revision, priority in self._all(queries.JOB_STARTUP):
+                values = rows.queued_values(
+                    job_id,
+                    revision,
+                    priority,
+                    Trigger.STARTUP,
+                    now,
+                    logical_at=now,
+                    trigger_key=f"boot:{boot_id}",
+                )
+                row = self._maybe(queries.RUN_ADD, values)
+                if row is not None:
+                    inserted.append(self._run(row[0]))
+        return inserted
+
+    def claim(self, workers: Sequence[str], boot_id: str, *, now: Micros) -> list[Claim]:
+        """Give each worker the next available run."""
+        if not workers:
+            return []
+        with transaction(self._db, self._path):
+            chosen = self._claimable(len(workers), now)
+            claims = []
+            for run_id, worker in zip(chosen, workers, strict=False):
+                self._db.execute(queries.RUN_CLAIM, (worker, run_id))
+                run = self._run(run_id)
+                self._db.execute(queries.ATTEMPT_ADD, (run_id, run.attempt, worker, boot_id, now))
+                claims.append(self._claim_of(run, now))
+        return claims
+
+    def _claimable(self, limit: int, now: Micros) -> list[int]:
+        chosen: list[int] = []
+        added: dict[int, int] = {}
+        cursor = self._db.execute(queries.RUN_CLAIMABLE, (now,))
+        for run_id, job_id, max_running, running in cursor:
+            more = added.get(job_id, 0)
+            if max_running is None or running + more < max_running:
+                added[job_id] = more + 1
+                chosen.append(run_id)
+                if len(chosen) == limit:
+                    break
+        cursor.close()
+        return chosen
+
+    def _claim_of(self, run: Run, claimed_at: Micros) -> Claim:
+        if run.worker is None:
+            raise InvariantError(f"run {run.id} is claimed by nobody")
+        (last_success_at,) = self._one(queries.RUN_LAST_SUCCESS, (run.job_id,))
+        definition = self.definition(run.job_id, run.revision)
+        return Claim(run, definition, run.worker, claimed_at, last_success_at)
+
+    def record(self, starts: Sequence[AttemptStart], ends: Sequence[AttemptEnd]) -> list[Run]:
+        """Write what became of attempts."""
+        with transaction(self._db, self._path):
+            for start in starts:
+                run_id, attempt = start.key
+                self._db.execute(queries.RUN_START, (start.started_at, run_id, attempt))
+                self._db.execute(queries.ATTEMPT_START, (start.started_at, start.pid, run_id, attempt))
+            finished = [self._finish(end) for end in ends]
+        return [run for run in finished if run is not None]
+
+    def _finish(self, end: AttemptEnd) -> Run | None:
+        run_id, attempt = end.key
+        guard = self._maybe(queries.RUN_GUARD, end.key)
+        if guard is None:
+            return None
+        stop_reason, removed_at = guard
+        counts = int(end.counts)
+        if end.retry_at is not None and stop_reason is None and removed_at is None:
+            values: tuple[object, ...] = (counts, end.started_at, end.retry_at, run_id, attempt)
+            self._db.execute(queries.RUN_REQUEUE, values)
+        else:
+            values = (end.outcome, end.reason, counts, end.started_at, end.finished_at, run_id, attempt)
+            self._db.execute(queries.RUN_FINISH, values)
+        usage = end.usage
+        self._db.execute(
+            queries.ATTEMPT_FINISH,
+            (
+                end.started_at,
+                end.pid,
+                end.finished_at,
+                end.outcome,
+                end.reason,
+                end.exit_code,
+                end.signal,
+                usage.duration_s if usage else None,
+                usage.user_s if usage else None,
+                usage.system_s if usage else None,
+                usage.max_rss if usage else None,
+                run_id,
+                attempt,
+            ),
+        )
+        return self._run(run_id)
+
+    def has_work(self) -> bool:
+        """Return whether a run is running, or queued and not held back by a pause."""
+        (answer,) = self._one(queries.RUN_ANY_WORK)
+        return bool(answer)
+
+    def stop_requests(self) -> list[tuple[AttemptKey, str]]:
+        """Return the running attempts that are to be stopped, with the reason."""
+        return [((run_id, attempt), reason) for run_id, attempt, reason in self._all(queries.RUN_STOPS)]
+
+    def held(self) -> list[Held]:
+        """Return all running runs."""
+        found = []
+        for row in self._all(queries.RUN_HELD):
+            attempt = rows.attempt_from_row(row[rows.RUN_WIDTH :])
+            found.append(Held(self._claim_of(rows.run_from_row(row), attempt.claimed_at), attempt))
+        return found
+
+    def fact(self, name: str) -> str | None:
+        """Return a fact about the store."""
+        row = self._maybe(queries.FACT_GET, (name,))
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Remember a fact about the store."""
+        with transaction(self._db, self._path):
+            self._db.execute(queries.FACT_SET, (name, value))
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database, as far as readers allow."""
+        with mapped_errors(self._path):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
