@@ -1,0 +1,89 @@
+"""Changing jobs without losing a fire time: settle what is due, then change, in one transaction.
+
+Fire times that are due but not launched yet belong to the job as it was. So `pause` and `set` first decide
+about them as the scheduler would have, and `resume` and `remove` record them as skipped. The store refuses
+the change if a scheduler, or another person, was faster; then everything is read and decided again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cronq.cli._schedules import schedule_of
+from cronq.errors import StoreBusy
+from cronq.model import Job, Micros, Outcome
+from cronq.plan import Launch, decide, pass_over
+from cronq.store import DueJob, JobChange, Store
+
+if TYPE_CHECKING:
+    from cronq.cli._session import Session
+
+_TRIES = 50
+
+Change = Callable[[DueJob, Launch, Micros], JobChange | None]
+"""Returns the change of a job, given what becomes of its due fire times; None leaves the job alone."""
+
+
+def change_jobs(
+    session: Session, store: Store, names: Sequence[str], change: Change
+) -> list[tuple[Job, Job]]:
+    """Change jobs, all or none.
+
+    Returns:
+        Each changed job, as it was and as it is, in the order of the names.
+
+    Raises:
+        JobNotFound: Naming all unknown ones.
+        StoreBusy: Others kept changing them.
+    """
+    names = list(dict.fromkeys(names))
+    for _ in range(_TRIES):
+        now = session.environment.now()
+        due = store.due(names)
+        settled = [(job, settle(job, now)) for job in due]
+        unfinished = [_only_settled(job, launch) for job, launch in settled if _is_due(launch, now)]
+        if unfinished:
+            # More than a decision holds at a time; the scheduler would come back for the rest, too.
+            store.change_jobs(unfinished, now=now)
+            continue
+        changes = [c for job, launch in settled if (c := change(job, launch, now)) is not None]
+        if not changes:
+            return []
+        after = store.change_jobs(changes, now=now)
+        if after is not None:
+            session.ring()
+            return [(c.settled.job, job) for c, job in zip(changes, after, strict=True)]
+    raise StoreBusy(f"{', '.join(names)} kept being changed by others", hint="nothing was changed; try again")
+
+
+def settle(due: DueJob, now: Micros) -> Launch:
+    """Return what becomes of a job's due fire times under the rules it has now."""
+    job = due.job
+    if job.next_fire_at is None or job.next_fire_at > now:
+        return Launch(job, (), job.next_fire_at)
+    if job.paused_at is not None:
+        return pass_over(job, schedule_of(job), now, Outcome.SKIPPED, "paused")
+    return decide(job, schedule_of(job), due.active, now)
+
+
+def skip_due(due: DueJob, now: Micros, reason: str) -> Launch:
+    """Return a launch that records a job's due fire times as skipped."""
+    job = due.job
+    if job.next_fire_at is None or job.next_fire_at > now:
+        return Launch(job, (), job.next_fire_at)
+    return pass_over(job, schedule_of(job), now, Outcome.SKIPPED, reason)
+
+
+def with_watermark(launch: Launch, next_fire_at: Micros | None) -> Launch:
+    """Return the launch with the watermark of a new schedule."""
+    return replace(launch, next_fire_at=next_fire_at)
+
+
+def _is_due(launch: Launch, now: Micros) -> bool:
+    return launch.next_fire_at is not None and launch.next_fire_at <= now
+
+
+def _only_settled(due: DueJob, launch: Launch) -> JobChange:
+    return JobChange(launch, paused_at=due.job.paused_at)

@@ -1,0 +1,251 @@
+"""From options to a `Definition`: everything is checked, and all that is wrong is told together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from cronq.cli._command import command_from, program_warning
+from cronq.cli._errors import Problems
+from cronq.cli._fields import read_fields
+from cronq.clock import datetime_from_us
+from cronq.errors import CronqError, UsageError
+from cronq.model import CatchUp, Definition, OnCrash, Overlap
+from cronq.render.text import plain
+
+if TYPE_CHECKING:
+    from cronq.cli._session import Session
+    from cronq.schedule import Schedule
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OURS = frozenset(
+    f"CRONQ_{name}" for name in ("JOB", "RUN_ID", "ATTEMPT", "FIRE_TIME", "LAG", "LAST_SUCCESS", "TRIGGER")
+)
+_SHELL_STATE = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "PATH"})
+_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass
+class Draft:
+    """Fields that were given, what is wrong with them, and what is only worth a warning."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    problems: list[CronqError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def over(self, base: Definition) -> Definition:
+        """Return a definition with these fields instead of the base's.
+
+        Raises:
+            CronqError: All the problems.
+        """
+        _check_together(self, base)
+        _check_encoding(self)
+        raise_all(self.problems)
+        kept = {f.name: getattr(base, f.name) for f in fields(Definition)}
+        return Definition(**{**kept, **self.values})
+
+
+def raise_all(problems: list[CronqError]) -> None:
+    """Raise what was found wrong, if anything."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise Problems(problems)
+
+
+def check_name(name: str) -> UsageError | None:
+    """Return the error about a job's name; None if it can be one."""
+    if NAME.fullmatch(name):
+        return None
+    return UsageError(
+        f"`{plain(name[:80])}` cannot be the name of a job",
+        hint="a-z, 0-9, `.`, `_` and `-`, at most 63, the first a letter or a digit",
+    )
+
+
+def draft_from(session: Session, *, base: Definition | None) -> Draft:
+    """Read all options but the schedule and its zone.
+
+    Args:
+        session: With the options, and the words after `--`.
+        base: The definition that is changed; None for a new job, which records where it was added.
+    """
+    draft = Draft()
+    texts = session.fields
+    draft.values.update(read_fields(texts, draft.problems))
+    try:
+        command = command_from(session, required=base is None)
+        if command is not None:
+            draft.values["command"] = command
+    except CronqError as error:
+        draft.problems.append(error)
+    _take_places(draft, session, is_new=base is None)
+    _take_env(draft, session, base.env if base else ())
+    if base is None or texts.get("inherit_env"):
+        draft.values["path"] = session.environment.environ.get("PATH") or _DEFAULT_PATH
+    return draft
+
+
+def _take_places(draft: Draft, session: Session, *, is_new: bool) -> None:
+    texts = session.fields
+    if is_new or texts.get("cwd") is not None:
+        given = str(texts.get("cwd") or ".")
+        path = _absolute(session, given)
+        if not path.is_dir():
+            draft.problems.append(UsageError(f"--cwd: there is no directory {path}"))
+        draft.values["cwd"] = str(path)
+    for option, name in (("env_file", "env_file"), ("stdin", "stdin")):
+        text = texts.get(option)
+        if text is None:
+            continue
+        if text == "none":
+            draft.values[name] = None
+            continue
+        path = _absolute(session, str(text))
+        problem = _unreadable(path)
+        if problem:
+            draft.problems.append(UsageError(f"--{option.replace('_', '-')}: {problem}"))
+        elif option == "env_file" and path.stat().st_mode & 0o077:
+            draft.warnings.append(f"{path} can be read by other users; if it holds secrets: chmod 600 {path}")
+        draft.values[name] = str(path)
+
+
+def _absolute(session: Session, text: str) -> Path:
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else Path(os.path.normpath(session.environment.cwd() / path))
+
+
+def _unreadable(path: Path) -> str:
+    if not path.exists():
+        return f"there is no file {path}"
+    if path.is_dir():
+        return f"{path} is a directory"
+    return "" if os.access(path, os.R_OK) else f"{path} cannot be read: permission denied"
+
+
+def _take_env(draft: Draft, session: Session, before: tuple[tuple[str, str], ...]) -> None:
+    texts = session.fields
+    pairs = cast("list[str]", texts.get("env") or [])
+    removed = cast("list[str]", texts.get("unset_env") or [])
+    if not (pairs or removed or texts.get("inherit_env")):
+        return
+    variables = dict(before)
+    if texts.get("inherit_env"):
+        variables.update(_inherited(session.environment.environ))
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        problem = _variable_problem(name, equals)
+        if problem:
+            draft.problems.append(problem)
+        variables[name] = value
+    for name in removed:
+        if variables.pop(name, None) is None:
+            draft.problems.append(UsageError(f"--unset-env: the job has no variable `{plain(name)}`"))
+    draft.values["env"] = tuple(sorted(variables.items()))
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environ.items()
+        if _VARIABLE.fullmatch(name) and name not in _SHELL_STATE and not name.startswith("CRONQ_")
+    }
+
+
+def _variable_problem(name: str, equals: str) -> UsageError | None:
+    if not equals:
+        return UsageError(f"--env: `{plain(name)}` has no value", hint="write --env NAME=VALUE")
+    if not _VARIABLE.fullmatch(name):
+        return UsageError(
+            f"--env: `{plain(name)}` cannot be the name of a variable", hint="letters, digits and `_`"
+        )
+    if name in _OURS:
+        return UsageError(f"--env: {name} is set by cronq itself")
+    if name == "PATH":
+        # Recorded on its own, because the program is looked up on it.
+        return UsageError("--env: PATH is recorded from the shell", hint="PATH=… cronq add …, or use --shell")
+    return None
+
+
+def _check_together(draft: Draft, base: Definition) -> None:
+    """Find options that contradict one another, or what the job has already."""
+    values = draft.values
+    overlap = values.get("overlap", base.overlap)
+    running = values.get("max_running", base.max_running)
+    if overlap is Overlap.ALLOW:
+        if "max_running" not in values and base.overlap is not Overlap.ALLOW:
+            values["max_running"] = None
+    elif running is None:
+        if "max_running" in values:
+            draft.problems.append(UsageError("--max-running none needs --overlap allow"))
+        else:
+            values["max_running"] = 1
+    _needs(draft, "max_queued", overlap is Overlap.QUEUE, "--overlap queue")
+    catch_up = values.get("catch_up", base.catch_up)
+    _needs(draft, "catch_up_limit", catch_up is CatchUp.ALL, "--catch-up all")
+    _needs(draft, "catch_up_window_s", catch_up is not CatchUp.SKIP, "--catch-up latest or all")
+    retried = values.get("retries", base.retries) or values.get("on_crash", base.on_crash) is OnCrash.RERUN
+    for name in ("retry_delay_s", "retry_factor", "retry_max_delay_s", "retry_jitter"):
+        _needs(draft, name, bool(retried), "--retries")
+    first, most = (values.get(n, getattr(base, n)) for n in ("retry_delay_s", "retry_max_delay_s"))
+    if cast("float", first) > cast("float", most):
+        if "retry_max_delay_s" in values:
+            draft.problems.append(UsageError("--retry-delay is longer than --retry-max-delay"))
+        else:
+            values["retry_max_delay_s"] = first
+
+
+def _needs(draft: Draft, name: str, fulfilled: bool, what: str) -> None:
+    if name in draft.values and not fulfilled:
+        option = name.removesuffix("_s").replace("_", "-")
+        draft.problems.append(UsageError(f"--{option} needs {what}"))
+
+
+def _check_encoding(draft: Draft) -> None:
+    for name, value in draft.values.items():
+        if not _is_text(value):
+            label = "the command" if name == "command" else f"--{name.replace('_', '-')}"
+            draft.problems.append(
+                UsageError(
+                    f"{label} holds bytes that are not UTF-8",
+                    hint="rename the file, or reach it through a script",
+                )
+            )
+
+
+def _is_text(value: object) -> bool:
+    try:
+        repr(value)
+        str(value).encode()
+        if not isinstance(value, str | int | float | None):
+            "".join(_strings(value)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, tuple):
+        return [text for item in value for text in _strings(item)]
+    return [*_strings(getattr(value, "words", ())), str(getattr(value, "args", ""))]
+
+
+def warn_about(session: Session, schedule: Schedule, definition: Definition, draft: Draft) -> None:
+    """Tell what is legal but probably not meant."""
+    if "schedule" in draft.values or "tz" in draft.values:
+        for warning in schedule.warnings(datetime_from_us(session.started_at)):
+            (session.warn if warning.severity == "warning" else session.note)(warning.message)
+    for message in draft.warnings:
+        session.warn(message)
+    if not session.fields.get("no_check") and draft.values.keys() & {"command", "path", "cwd"}:
+        missing = program_warning(definition)
+        if missing:
+            session.warn(missing)

@@ -1,0 +1,196 @@
+"""One call of the command line: what was asked, where it applies, and how to answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from cronq.cli._terminal import Environment
+from cronq.model import Micros
+from cronq.render.terminal import Terminal
+from cronq.render.text import Tone, Word, paint, plain, tab_separated
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    import typer
+
+    from cronq.store import Place, Store
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that every command takes, at any position."""
+
+    db: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    color: str | None = None
+    tz: str | None = None
+    plain: bool = False
+    header: bool | None = None
+    ascii: bool = False
+
+    def merged(self, later: Mapping[str, object]) -> Options:
+        """Return these, overridden by those given further to the right."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values.update({name: value for name, value in later.items() if value not in {None, False}})
+        if later.get("header") is False:
+            values["header"] = False
+        return Options(**values)
+
+
+@dataclass
+class Session:
+    """What a command gets: its world, its options, and the ways to answer.
+
+    Attributes:
+        fields: Definition options as they were typed, for the commands that take them.
+        argv: The words after `--`; None if there was no `--`.
+    """
+
+    environment: Environment
+    options: Options = field(default_factory=Options)
+    fields: Mapping[str, object] = field(default_factory=dict)
+    argv: tuple[str, ...] | None = None
+
+    @staticmethod
+    def of(ctx: typer.Context) -> Session:
+        """Return the session that the front door put into Typer's context."""
+        return cast("Session", ctx.obj)
+
+    @cached_property
+    def terminal(self) -> Terminal:
+        """The streams, judged under the options."""
+        return self.environment.terminal(color=self.options.color or "auto", ascii_only=self.options.ascii)
+
+    @cached_property
+    def started_at(self) -> Micros:
+        """Now, once for the whole command: all that it prints is about one instant."""
+        return self.environment.now()
+
+    @property
+    def for_people(self) -> bool:
+        """Whether standard output is read by a person, so that symbols, colours and cutting are fine."""
+        return self.terminal.out_is_tty and not self.options.plain and not self.options.json
+
+    @property
+    def header(self) -> bool:
+        """Whether a table gets its header."""
+        return self.for_people if self.options.header is None else self.options.header
+
+    # Where
+
+    @cached_property
+    def place(self) -> Place:
+        """Where the database is, by the rules of `cronq.store.location`."""
+        from cronq.store.location import find_place
+
+        return find_place(self.options.db, self.environment.environ, self.environment.cwd())
+
+    @contextmanager
+    def store(self, *, create: bool = False, read_only: bool = False) -> Iterator[Store]:
+        """Open the database for a while."""
+        from cronq.store import open_store
+
+        if self.options.verbose:
+            self.tell(f"database: {self.tilde(str(self.place.database))} ({self.place.rule})")
+        store = open_store(self.place, create=create, read_only=read_only, environ=self.environment.environ)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def ring(self) -> None:
+        """Tell a live scheduler that the database has news."""
+        from cronq.doorbell import ring
+
+        ring(self.place.bell)
+
+    def zone(self, name: str) -> tzinfo:
+        """Return the zone in which to show times: that of `--tz`, else the one named here."""
+        from cronq.schedule.zones import zone
+
+        return zone(self.options.tz or name)
+
+    def shown_zone(self, name: str) -> tzinfo:
+        """Return the zone to show a job's times in; UTC if its own is gone from the zone data."""
+        from datetime import UTC
+
+        from cronq.errors import TimezoneError
+
+        try:
+            return self.zone(name)
+        except TimezoneError:
+            if self.options.tz:
+                raise
+            return UTC
+
+    def local_zone_name(self) -> str:
+        """Return the name of the machine's zone."""
+        if self.environment.local_zone is not None:
+            return self.environment.local_zone()
+        from cronq.schedule.zones import local_zone_name
+
+        return local_zone_name()
+
+    def tilde(self, path: str) -> str:
+        """Return a path with the home directory as `~`, for people."""
+        home = self.environment.environ.get("HOME", "").rstrip("/")
+        return f"~{path[len(home) :]}" if home and path.startswith(f"{home}/") else path
+
+    # The answer: standard output
+
+    def line(self, text: str = "") -> None:
+        """Write one line of the answer."""
+        self.terminal.out.write(f"{text}\n")
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Write lines of the answer."""
+        self.terminal.out.write("".join(f"{text}\n" for text in texts))
+
+    def words(self, *words: Word | str) -> None:
+        """Write one line of painted words, as they stand."""
+        pieces = (Word(word) if isinstance(word, str) else word for word in words)
+        self.line("".join(paint(word, color=self.terminal.out_color) for word in pieces))
+
+    def rows(self, header: list[str], rows: Iterable[list[str]]) -> None:
+        """Write tab-separated lines, the form for pipes."""
+        if self.header:
+            self.line(tab_separated(header))
+        self.lines(tab_separated(row) for row in rows)
+
+    def json(self, document: Mapping[str, object]) -> None:
+        """Write one JSON object, with the number of the schema first."""
+        self.line(json.dumps({"schema": 1, **document}, ensure_ascii=False, indent=2))
+
+    def json_line(self, document: Mapping[str, object]) -> None:
+        """Write one JSON object on one line, at once: an element of a stream."""
+        self.line(json.dumps({"schema": 1, **document}, ensure_ascii=False))
+        self.terminal.out.flush()
+
+    # Talk: standard error
+
+    def tell(self, text: str) -> None:
+        """Say something beside the answer; `--quiet` silences it."""
+        if not self.options.quiet:
+            self.terminal.err.write(f"{plain(text)}\n")
+
+    def warn(self, text: str) -> None:
+        """Warn about something that was done all the same."""
+        mark = paint(Word("warning:", Tone.YELLOW), color=self.terminal.err_color)
+        if not self.options.quiet:
+            self.terminal.err.write(f"{mark} {plain(text)}\n")
+
+    def note(self, text: str) -> None:
+        """Point out something that is good to know."""
+        self.tell(f"note: {text}")
+
+    def hint(self, text: str) -> None:
+        """Say what to do next."""
+        self.tell(f"hint: {text}")

@@ -1,0 +1,142 @@
+"""`cronq add`: define a job."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cronq.cli._app import DefiningCommand
+from cronq.cli._change import change_jobs
+from cronq.cli._definition import check_name, draft_from, warn_about
+from cronq.cli._documents import definition_document, job_document
+from cronq.cli._said import hint_about_scheduler, next_run
+from cronq.cli._schedules import one_schedule, read_future_schedule
+from cronq.cli._session import Session
+from cronq.errors import CronqError, InvariantError, JobExists, UsageError
+from cronq.model import Command, CommandKind, Definition, Job, Micros
+from cronq.plan import Launch
+from cronq.store import DueJob, JobChange, NewJob, Store
+
+if TYPE_CHECKING:
+    from cronq.schedule import Schedule
+
+USAGE = "add NAME SCHEDULE [options] -- COMMAND [ARG...]"
+EXAMPLES = (
+    "cronq add hello 'every 1m' -- echo hi",
+    "cronq add backup '0 2 * * *' --tz Europe/Berlin --retries 2 -- rsync -a src dst",
+)
+
+
+COMMAND_CLASS = DefiningCommand
+
+
+def command(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="NAME SCHEDULE", show_default=False)] = None,
+    replace_job: Annotated[
+        bool, typer.Option("--replace", help="If there is a job of that name, redefine all of it.")
+    ] = False,
+    paused: Annotated[bool, typer.Option("--paused", help="Add it, but do not let it fire yet.")] = False,
+) -> int:
+    """Define a job: a name, a schedule, and a command.
+
+    The command follows `--` and is executed as it stands, without a shell. Working directory and PATH are
+    recorded; no other variable is, unless you say so. The schedule is computed in the zone of --tz
+    (default: this machine's), which is recorded by its name.
+    """
+    session = Session.of(ctx)
+    given = list(words or [])
+    definition, schedule = _read(session, given)
+    name = given[0]
+    new = NewJob(name, definition, schedule.next_us(session.started_at), schedule.at_startup)
+    if session.fields.get("dry_run"):
+        job = Job(0, name, 1, definition, session.started_at, session.started_at, new.next_fire_at)
+        _answer(session, job, "would add")
+        return 0
+    job, verb = _store(session, new, replace_job=replace_job, paused=paused)
+    _answer(session, job, verb)
+    if not session.options.json:
+        hint_about_scheduler(session)
+    return 0
+
+
+def _read(session: Session, given: list[str]) -> tuple[Definition, Schedule]:
+    """Check everything that was asked for, before anything is touched."""
+    name = given[0] if given else "NAME"
+    wrong_name = check_name(name) if given else UsageError("there is no name", hint=f"usage: cronq {USAGE}")
+    after = " -- …" if session.argv is None else f" -- {shlex.join(session.argv)}"
+    before = f"cronq add {'NAME' if wrong_name else name}"
+    # The schedule before all else: if the shell expanded a `*`, every other complaint would mislead.
+    text = one_schedule(given[1:], before=before, after=after, cwd=session.environment.cwd())
+    tz = session.options.tz or session.local_zone_name()
+    draft = draft_from(session, base=None)
+    schedule = None
+    try:
+        dst = str(draft.values.get("dst", "cron"))
+        schedule = read_future_schedule(text, tz=tz, name=name, dst=dst, now=session.started_at)
+    except CronqError as error:
+        draft.problems.insert(0, error)
+    if wrong_name:
+        draft.problems.insert(0, wrong_name)
+    draft.values["schedule"] = schedule.text if schedule else ""
+    nothing = Command(CommandKind.ARGV, ("true",))  # only stands in while other problems are collected
+    definition = draft.over(Definition(nothing, schedule.text if schedule else "", tz=tz))
+    if schedule is None:
+        raise InvariantError("a schedule was neither read nor refused")
+    warn_about(session, schedule, definition, draft)
+    return definition, schedule
+
+
+def _store(session: Session, new: NewJob, *, replace_job: bool, paused: bool) -> tuple[Job, str]:
+    database = session.place.database
+    is_first = not database.exists()
+    with session.store(create=True) as store:
+        if is_first:
+            session.tell(f"created {session.tilde(str(database))}")
+        try:
+            return _added(session, store, new, paused=paused), "added"
+        except JobExists:
+            if not replace_job:
+                raise
+        return _replaced(session, store, new, paused=paused), "replaced"
+
+
+def _added(session: Session, store: Store, new: NewJob, *, paused: bool) -> Job:
+    now = session.environment.now()
+    if not paused:
+        job = store.add_job(new, now=now)
+        session.ring()
+        return job
+    # Without a watermark nothing can fire between the two steps.
+    job = store.add_job(replace(new, next_fire_at=None), now=now)
+    change = JobChange(
+        Launch(job, (), new.next_fire_at), new.definition, paused_at=now, at_startup=new.at_startup
+    )
+    changed = store.change_jobs([change], now=now)
+    return changed[0] if changed else job
+
+
+def _replaced(session: Session, store: Store, new: NewJob, *, paused: bool) -> Job:
+    def redefine(_: DueJob, launch: Launch, now: Micros) -> JobChange:
+        return JobChange(
+            replace(launch, next_fire_at=new.next_fire_at),
+            new.definition,
+            paused_at=now if paused else None,
+            at_startup=new.at_startup,
+        )
+
+    ((_, after),) = change_jobs(session, store, [new.name], redefine)
+    return after
+
+
+def _answer(session: Session, job: Job, verb: str) -> None:
+    if session.options.json:
+        document = job_document(job) | {"definition": definition_document(job.definition, reveal=False)}
+        session.json({"job": document})
+    elif session.options.quiet:
+        session.line(job.name)
+    else:
+        session.line(f"{verb} {job.name} · {next_run(session, job)}")

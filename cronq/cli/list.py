@@ -1,0 +1,103 @@
+"""`cronq list`: the jobs, when they run next, and how they fare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cronq.cli._documents import job_document, run_document
+from cronq.cli._session import Session
+from cronq.errors import StoreMissing
+from cronq.model import Outcome
+from cronq.render.times import iso
+
+if TYPE_CHECKING:
+    from cronq.store import JobOverview
+
+USAGE = "list [NAME...] [options]"
+EXAMPLES = (
+    "cronq list",
+    "cronq list --json | jq -r '.jobs[] | select(.last.outcome != \"success\") | .name'",
+)
+
+
+def command(
+    ctx: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", metavar="COUNT", min=1, help="Show at most so many.")
+    ] = None,
+) -> int:
+    """Show the jobs: when they run next, how the last run ended, and the last twelve durations.
+
+    Into a pipe: one line a job, separated by tabs, with times in UTC. With -q: names only.
+    """
+    session = Session.of(ctx)
+    overviews = _overviews(session, names or [], limit)
+    if session.options.json:
+        session.json({"jobs": [_document(overview) for overview in overviews]})
+    elif session.options.quiet:
+        session.lines(overview.job.name for overview in overviews)
+    elif session.for_people:
+        _table(session, overviews)
+    else:
+        header = ["name", "schedule", "tz", "next", "last", "outcome", "took_s", "state"]
+        session.rows(header, (_row(overview) for overview in overviews))
+    if not overviews:
+        session.tell("No jobs yet.")
+        session.tell("Add one: cronq add hello 'every 1m' -- echo hi")
+    return 0
+
+
+def _overviews(session: Session, names: list[str], limit: int | None) -> list[JobOverview]:
+    try:
+        with session.store(read_only=True) as store:
+            return store.overviews(names, limit=limit)[:limit]
+    except StoreMissing:
+        if names or session.options.db or session.environment.environ.get("CRONQ_DB"):
+            raise
+        return []  # nothing was ever added: an empty state, not an error
+
+
+def _table(session: Session, overviews: list[JobOverview]) -> None:
+    from cronq.render.jobs import job_lines
+
+    if not overviews:
+        return
+    zones = {o.job.definition.tz: session.shown_zone(o.job.definition.tz) for o in overviews}
+    session.lines(
+        job_lines(overviews, session.started_at, zones, session.terminal.style, header=session.header)
+    )
+
+
+def _row(overview: JobOverview) -> list[str]:
+    job = overview.job
+    last, took = overview.recent[0] if overview.recent else (None, None)
+    state = "paused" if job.paused_at is not None else "active"
+    if overview.active.running:
+        state = "running"
+    return [
+        job.name,
+        job.definition.schedule,
+        job.definition.tz,
+        (iso(job.next_fire_at) or "") if job.paused_at is None else "",
+        (iso(last.finished_at) or "") if last else "",
+        last.outcome.value if last and last.outcome else "",
+        f"{took:.3f}" if took is not None else "",
+        state,
+    ]
+
+
+def _document(overview: JobOverview) -> dict[str, object]:
+    last, took = overview.recent[0] if overview.recent else (None, None)
+    return job_document(overview.job) | {
+        "queued": overview.active.queued,
+        "running": overview.active.running,
+        "running_since": iso(overview.running_since),
+        "last": None if last is None else {**run_document(last, None), "duration_s": took},
+        "recent": [
+            {"id": run.id, "outcome": (run.outcome or Outcome.SUCCESS).value, "duration_s": seconds}
+            for run, seconds in overview.recent
+        ],
+    }
