@@ -38,6 +38,18 @@ class Field(NamedTuple):
     names: dict[str, int]
 
     @property
+    def is_cyclic(self) -> bool:
+        """Whether the last value is followed by the first at once; months differ in length."""
+        return self.name in ("second", "minute", "hour", "month")
+
+    def names_or_number(self, value: int) -> str:
+        """A value as people say it: `Sunday` is 0 in the day-of-week field, so by name there."""
+        for name, number in self.names.items():
+            if number == value:
+                return name
+        return str(value)
+
+    @property
     def hint(self) -> str:
         """What the field takes, as a hint."""
         if self is WEEKDAY:
@@ -75,7 +87,12 @@ class FieldSyntax(NamedTuple):
 
     field: Field
     text: str
+    start: int
     items: tuple[Item, ...]
+
+    def text_of(self, item: Item) -> str:
+        """An item as it was written."""
+        return self.text[item.start - self.start : item.end - self.start]
 
     @property
     def is_star(self) -> bool:
@@ -96,9 +113,11 @@ def read_field(piece: Piece, field: Field) -> FieldSyntax:
     """
     text = piece.text
     if text == "*":
-        return FieldSyntax(field, text, (Item("all", field.low, field.high, 0, piece.start, piece.end),))
+        return FieldSyntax(
+            field, text, piece.start, (Item("all", field.low, field.high, 0, piece.start, piece.end),)
+        )
     if "," not in text:
-        return FieldSyntax(field, text, (_read_item(piece, text, field),))
+        return FieldSyntax(field, text, piece.start, (_read_item(piece, text, field),))
     items = []
     at = 0
     for part in text.split(","):
@@ -108,7 +127,7 @@ def read_field(piece: Piece, field: Field) -> FieldSyntax:
             raise comma.error(f"an empty item in the {field.label} list", "items stand between single commas")
         items.append(_read_item(item, part, field))
         at += len(part) + 1
-    return FieldSyntax(field, text, tuple(items))
+    return FieldSyntax(field, text, piece.start, tuple(items))
 
 
 def _read_item(piece: Piece, text: str, field: Field) -> Item:

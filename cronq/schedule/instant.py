@@ -211,3 +211,13 @@ def format_utc(at_us: int) -> str:
     """The instant as `resolve` reads it back in any zone: `2026-12-24T18:00:00Z`."""
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
     return at.isoformat().replace("+00:00", "Z")
+
+
+def local_text(at_us: int, tz: str) -> str:
+    """The instant as a wall time with its offset: `Thu 2026-12-24 18:00 +01:00`."""
+    second, fraction = divmod(at_us, US)
+    offset = spans_of(tz).at(second).offset
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second + offset)
+    text = at.strftime("%a %Y-%m-%d %H:%M" if at.second == 0 and not fraction else "%a %Y-%m-%d %H:%M:%S")
+    sign = "-" if offset < 0 else "+"
+    return f"{text} {sign}{abs(offset) // 3600:02}:{abs(offset) // 60 % 60:02}"

@@ -130,7 +130,7 @@ class Schedule:
         """An English sentence for the text, without the zone and without a full stop."""
         from cronq.schedule.sentence import sentence
 
-        return sentence(self.text, self.tz)
+        return sentence(self.text, self.tz, self.name)
 
     def warnings(self, now: datetime) -> list[ScheduleWarning]:
         """What is legal but may surprise, and the next dates on which a clock change matters.

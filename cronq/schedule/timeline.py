@@ -120,6 +120,15 @@ class Timeline:
             second = span.end
         return total
 
+    @property
+    def rule(self) -> tuple[bool, bool]:
+        """Whether repeated times fire twice, and whether missing ones are moved."""
+        return self._repeats, self._moves
+
+    def after_gap(self, span: Span) -> int:
+        """The wall time at which missing times fire, in a span that begins after a gap."""
+        return after_gap(span.start, span.offset) + span.offset
+
     def moved_walls(self, span: Span) -> tuple[int, int] | None:
         """The first and last member that the gap before a span swallows, or None."""
         low, high = span.start + span.before, span.start + span.offset
