@@ -1,0 +1,358 @@
+"""Attempts without a worker of ours: inherited from a killed worker, or begun by an earlier scheduler.
+
+Each is watched by an object that is stepped whenever something may have changed, and that at last returns how
+the attempt ended. What can be known of the end:
+
+=====================================  ==============================================================
+the worker was killed (ours)           all of it: the scheduler is the sub-reaper and waits for the command
+scheduler died, worker lives           all of it: the worker records it itself
+both died, the command lives           when it ends, not how: `abandoned`, reason `exit status unknown`
+=====================================  ==============================================================
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Protocol
+
+from cronq.clock import Clock
+from cronq.model import AttemptEnd, AttemptKey, Claim, CommandKind, Micros, Outcome
+from cronq.store.base import Held
+from cronq.store.location import Place
+from cronq.worker import endings, kernel, liveness
+from cronq.worker.endings import Begun, Exit
+from cronq.worker.guard import CallableGuard
+from cronq.worker.left_ends import end_file, read_left_end
+from cronq.worker.supervision import Supervision
+from cronq.worker.tree import ProcessTree
+
+LOOK_AGAIN_S = 1.0
+"""How often to look at what gives no sign of its own."""
+_SEARCH_AGAIN_S = 0.02
+
+
+class Adoption(Protocol):
+    """An attempt that is watched without a worker."""
+
+    @property
+    def key(self) -> AttemptKey:
+        """The attempt."""
+
+    @property
+    def pid(self) -> int:
+        """The child of this process that it waits for; 0 if there is none."""
+
+    def fds(self) -> list[int]:
+        """Return descriptors that become readable when `step` has something to do."""
+
+    def deadline(self) -> float | None:
+        """Return when to step it because of time, monotonic."""
+
+    def step(self) -> AttemptEnd | None:
+        """Do what is due; return the end when it is over."""
+
+    def stop(self, reason: str, *, at_once: bool) -> None:
+        """Begin the ladder, or go to its last step."""
+
+    def drop(self, fd: int) -> None:
+        """Close one of `fds`, which was readable and has told what it can; `step` follows."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class InheritedCommand:
+    """A command whose worker was killed, and whose parent is now this process."""
+
+    def __init__(self, claim: Claim, begun: Begun | None, place: Place, clock: Clock) -> None:
+        self._claim = claim
+        self._begun = begun
+        self._place = place
+        self._clock = clock
+        started = clock.monotonic() if begun is None else begun.monotonic
+        definition = claim.definition
+        self._watch = Supervision(
+            started, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
+        )
+        self._tree: ProcessTree | None = None
+        self._pid = 0
+        self._pidfd: int | None = None
+        self._exit: Exit | None = None
+        self._look_at = 0.0
+
+    @property
+    def key(self) -> AttemptKey:
+        """The attempt."""
+        return self._claim.key
+
+    @property
+    def pid(self) -> int:
+        """The command; 0 while it has not been found."""
+        return self._pid
+
+    def fds(self) -> list[int]:
+        """Return the descriptor that tells the command's end."""
+        return [] if self._pidfd is None else [self._pidfd]
+
+    def deadline(self) -> float | None:
+        """Return when to step it because of time."""
+        if self._tree is None:
+            return self._look_at
+        ladder = self._watch.deadline()
+        if self._pidfd is not None and self._exit is None:
+            return ladder
+        # The leftovers of the command are not watched one by one.
+        return self._look_at if ladder is None else min(ladder, self._look_at)
+
+    def step(self) -> AttemptEnd | None:
+        """Find the command, wait for it, carry on its ladder; return its end when nothing of it is left."""
+        now = self._clock.monotonic()
+        self._look_at = now + _SEARCH_AGAIN_S
+        if self._tree is None and not self._find():
+            return self._unseen()
+        self._wait()
+        if self._tree is None:
+            return self._unseen()
+        if self._exit is not None:
+            self._tree.is_led = False
+            self._watch.exited(now, leftovers=self._tree.has_members())
+        while (order := self._watch.step(now)) is not None:
+            self._tree.carry_out(order)
+        if not self._watch.is_over:
+            return None
+        survivors = self._tree.names() if self._watch.gave_up else ()
+        begun = self._known_start()
+        exit_ = self._exit or Exit(self._clock.now())
+        return endings.end_of_process(
+            self._claim, begun, exit_, verdict=self._watch.verdict, survivors=survivors
+        )
+
+    def stop(self, reason: str, *, at_once: bool) -> None:
+        """Begin the ladder, or go to its last step."""
+        (self._watch.kill if at_once else self._watch.stop)(reason, self._clock.monotonic())
+
+    def drop(self, fd: int) -> None:
+        """Take note that the command has ended."""
+        os.close(fd)
+        self._pidfd = None
+        self._look_at = 0.0
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def _find(self) -> bool:
+        hint = liveness.attempt_hint(self._place, self.key)
+        for pid in kernel.children_of(os.getpid()):
+            info = kernel.process_info(pid)
+            if info is None:
+                continue
+            hinted = hint is not None and (pid, info.start_ticks) == (hint.pid, hint.start_ticks)
+            # A zombie has no environment any more, so that one is known by the hint alone.
+            if hinted or (info.session == pid and _belongs_to(self.key, pid)):
+                self._take(pid)
+                if self._begun is None and hint is not None:
+                    self._begun = _begun_from_hint(hint, self._clock)
+                return True
+        return False
+
+    def _take(self, pid: int) -> None:
+        self._pid = pid
+        self._pidfd = kernel.open_pidfd(pid)
+        self._tree = ProcessTree(pid, self._members)
+
+    def _members(self) -> list[int]:
+        found: list[int] = []
+        for child in kernel.children_of(os.getpid()):
+            info = kernel.process_info(child)
+            if child == self._pid or (
+                info is not None and (info.session == self._pid or _belongs_to(self.key, child))
+            ):
+                found += [child, *kernel.descendants_of(child)]
+        return found
+
+    def _wait(self) -> None:
+        if self._exit is not None:
+            return
+        try:
+            pid, status, rusage = os.wait4(self._pid, os.WNOHANG)
+        except ChildProcessError:
+            # Somebody else waited for it.
+            self._tree = None
+            return
+        if pid:
+            self._exit = endings.exit_from_status(
+                status,
+                rusage,
+                self._known_start(),
+                at=self._clock.now(),
+                monotonic=self._clock.monotonic(),
+            )
+
+    def _known_start(self) -> Begun:
+        return self._begun or Begun(self._claim.claimed_at, self._clock.monotonic(), self._pid)
+
+    def _unseen(self) -> AttemptEnd | None:
+        """Return the end of an attempt whose command is not to be found, once nothing of it lives."""
+        if liveness.is_attempt_alive(self._place, self.key):
+            return None  # it is between fork and exec
+        return endings.end_unseen(self._claim, "worker killed", now=self._clock.now(), begun=self._begun)
+
+
+class EarlierAttempt:
+    """An attempt that an earlier scheduler began: its worker, or its command alone, may live."""
+
+    def __init__(self, held: Held, place: Place, clock: Clock) -> None:
+        self._claim = held.claim
+        self._attempt = held.attempt
+        self._place = place
+        self._clock = clock
+        definition = held.claim.definition
+        self._is_callable = definition.command.kind is CommandKind.PYTHON
+        self._worker = liveness.worker_hint(place, held.attempt.worker)
+        hint = liveness.attempt_hint(place, self.key)
+        self._command = hint
+        started = clock.monotonic() if hint is None else hint.monotonic
+        self._guard = CallableGuard(started, definition) if self._is_callable else None
+        # A worker that lives watches over the time limit itself; the ladder here is for a command alone.
+        self._watch = Supervision(
+            started, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
+        )
+        self._pidfds = [
+            fd
+            for fd in (_pidfd_of(self._worker), None if self._is_callable else _pidfd_of(hint))
+            if fd is not None
+        ]
+        self._sent: set[int] = set()
+        self._look_at = 0.0
+
+    @property
+    def key(self) -> AttemptKey:
+        """The attempt."""
+        return self._claim.key
+
+    @property
+    def pid(self) -> int:
+        """None of its processes is our child."""
+        return 0
+
+    def is_worth_watching(self) -> bool:
+        """Return whether it lives, or left a word about its end, or was never started."""
+        return (
+            self._has_worker()
+            or liveness.is_attempt_alive(self._place, self.key)
+            or end_file(self._place, self.key).exists()
+            or self._was_never_started()
+        )
+
+    def fds(self) -> list[int]:
+        """Return the descriptors that tell the end of worker and command."""
+        return list(self._pidfds)
+
+    def deadline(self) -> float | None:
+        """Return when to step it because of time."""
+        times = [self._look_at, self._watch.deadline() if not self._has_worker() else None]
+        if self._guard is not None:
+            times.append(self._guard.deadline())
+        return min(moment for moment in times if moment is not None)
+
+    def step(self) -> AttemptEnd | None:
+        """Look who lives; return the end when neither does."""
+        now = self._clock.monotonic()
+        self._look_at = now + LOOK_AGAIN_S
+        if self._has_worker():
+            if self._guard is not None and self._guard.is_over(now):
+                self._signal_worker(signal.SIGKILL)
+            return None
+        left = read_left_end(end_file(self._place, self.key))
+        if left is not None:
+            return left
+        if liveness.is_attempt_alive(self._place, self.key):
+            self._carry_on_ladder(now)
+            return None
+        return self._unknown_end()
+
+    def stop(self, reason: str, *, at_once: bool) -> None:
+        """Ask the worker, or begin the ladder here."""
+        now = self._clock.monotonic()
+        if self._guard is not None:
+            self._guard.stop(reason, now, at_once=at_once)
+        (self._watch.kill if at_once else self._watch.stop)(reason, now)
+        number = signal.SIGQUIT if at_once else signal.SIGTERM
+        if number not in self._sent and self._has_worker():
+            self._sent.add(number)
+            self._signal_worker(number)
+
+    def drop(self, fd: int) -> None:
+        """Take note that the worker or the command has ended."""
+        os.close(fd)
+        self._pidfds.remove(fd)
+        self._look_at = 0.0
+
+    def close(self) -> None:
+        """Let go of it."""
+        while self._pidfds:
+            os.close(self._pidfds.pop())
+
+    def _was_never_started(self) -> bool:
+        return self._attempt.started_at is None and not liveness.was_started(self._place, self.key)
+
+    def _has_worker(self) -> bool:
+        return liveness.is_worker_alive(self._place, self._attempt.worker)
+
+    def _signal_worker(self, number: int) -> None:
+        if self._worker is not None and self._worker.start_ticks is not None:
+            kernel.send_signal(self._worker.pid, number, self._worker.start_ticks)
+
+    def _carry_on_ladder(self, now: float) -> None:
+        hint = self._command = liveness.attempt_hint(self._place, self.key)
+        order = self._watch.step(now)
+        if order is None or hint is None or not liveness.is_same_process(hint):
+            return
+        tree = ProcessTree(hint.pid, lambda: [hint.pid, *kernel.descendants_of(hint.pid)])
+        tree.carry_out(order)
+        self._look_at = now + _SEARCH_AGAIN_S
+
+    def _unknown_end(self) -> AttemptEnd:
+        now = self._clock.now()
+        if self._was_never_started():
+            return end_never_started(self._claim, now)
+        begun = None if self._command is None else _begun_from_hint(self._command, self._clock)
+        verdict = self._watch.verdict if self._guard is None else self._guard.verdict()
+        if verdict is not None and begun is not None:
+            return endings.end_of_process(self._claim, begun, Exit(now), verdict=verdict)
+        return endings.end_unseen(self._claim, "exit status unknown", now=now, begun=begun)
+
+
+def end_never_started(claim: Claim, now: Micros) -> AttemptEnd:
+    """Return the end of an attempt whose worker died before it started anything; the run is free again."""
+    # At once the first time; but a run that fells each worker must not do so a hundred times a second.
+    delay_s = 0.0 if claim.run.attempt <= 1 else endings.free_delay_s(claim.run.attempt)
+    return endings.end_for_free(
+        claim, Outcome.ABANDONED, "worker killed before the start", now=now, delay_s=delay_s
+    )
+
+
+def _belongs_to(key: AttemptKey, pid: int) -> bool:
+    environment = kernel.environment_of(pid)
+    expected = (b"%d" % key[0], b"%d" % key[1])
+    return (environment.get(b"CRONQ_RUN_ID"), environment.get(b"CRONQ_ATTEMPT")) == expected
+
+
+def _begun_from_hint(hint: liveness.Hint, clock: Clock) -> Begun:
+    age_s = max(0.0, clock.monotonic() - hint.monotonic)
+    return Begun(clock.now() - round(age_s * 1_000_000), hint.monotonic, hint.pid)
+
+
+def _pidfd_of(hint: liveness.Hint | None) -> int | None:
+    """Return a pidfd of exactly the process of a hint."""
+    if hint is None or hint.start_ticks is None:
+        return None
+    pidfd = kernel.open_pidfd(hint.pid)
+    if pidfd is not None and kernel.start_ticks(hint.pid) != hint.start_ticks:
+        os.close(pidfd)
+        return None
+    return pidfd

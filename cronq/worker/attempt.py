@@ -1,0 +1,152 @@
+"""One attempt of a command: start it, watch over it, say how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cronq import clock
+from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind
+from cronq.store.location import Place
+from cronq.worker import endings, kernel
+from cronq.worker.endings import Begun, Exit
+from cronq.worker.environment import EnvironmentFileError, command_environment
+from cronq.worker.files import open_log
+from cronq.worker.inbox import Inbox
+from cronq.worker.liveness import Hint, attempt_file, take_lock, write_hint
+from cronq.worker.messages import Stop
+from cronq.worker.supervision import Supervision
+from cronq.worker.tree import ProcessTree
+
+OnStart = Callable[[AttemptStart], None]
+
+
+class CommandAttempt:
+    """Executes a claim with an argument vector or a shell line."""
+
+    def __init__(self, claim: Claim, place: Place, inherited: Mapping[str, str], inbox: Inbox) -> None:
+        if claim.definition.command.kind is CommandKind.PYTHON:
+            raise TypeError("a callable is not started as a process")
+        self._claim = claim
+        self._place = place
+        self._inherited = inherited
+        self._inbox = inbox
+        self._exit: Exit | None = None
+
+    def execute(self, boot_id: str, on_start: OnStart) -> AttemptEnd:
+        """Start the command and return how it ended, when nothing of it is left.
+
+        Dies: The command goes on, its output too; the lock that it inherited is held until it ends.
+        """
+        claim = self._claim
+        try:
+            lock_fd = take_lock(attempt_file(self._place, claim.key))
+        except OSError as error:
+            return endings.end_of_spawn_error(claim, error, now=clock.now_us())
+        try:
+            begun = self._start(lock_fd)
+            if isinstance(begun, AttemptEnd):
+                return begun
+            on_start(AttemptStart(claim.key, begun.pid, begun.at))
+            write_hint(
+                lock_fd,
+                Hint(os.getpid(), begun.pid, kernel.start_ticks(begun.pid), boot_id, begun.monotonic),
+            )
+            return self._supervise(begun)
+        finally:
+            os.close(lock_fd)
+
+    def _start(self, lock_fd: int) -> Begun | AttemptEnd:
+        claim = self._claim
+        now = clock.now_us()
+        try:
+            environment = command_environment(claim, self._inherited, now)
+        except EnvironmentFileError as error:
+            return endings.end_unstarted(claim, f"env_error: {error}", now=now)
+        try:
+            return self._spawn(environment, lock_fd)
+        except (OSError, ValueError) as error:
+            return endings.end_of_spawn_error(claim, error, now=now)
+
+    def _spawn(self, environment: Mapping[str, str], lock_fd: int) -> Begun:
+        definition = self._claim.definition
+        log_fd = open_log(self._place.log_file(*self._claim.key))
+        stdin_fd = None
+        try:
+            if definition.stdin is not None:
+                path = Path(definition.cwd) / definition.stdin
+                stdin_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # No preexec_fn: it would turn vfork into fork, three times as slow.
+            process = subprocess.Popen(
+                definition.command.argv(),
+                stdin=subprocess.DEVNULL if stdin_fd is None else stdin_fd,
+                stdout=log_fd,
+                stderr=log_fd,
+                cwd=definition.cwd,
+                env=environment,
+                start_new_session=True,
+                close_fds=True,
+                pass_fds=(lock_fd,),
+            )
+        finally:
+            os.close(log_fd)
+            if stdin_fd is not None:
+                os.close(stdin_fd)
+        # We wait for it ourselves, to learn what it used; Popen must not.
+        process.returncode = 0
+        return Begun(clock.now_us(), clock.monotonic(), process.pid)
+
+    def _supervise(self, begun: Begun) -> AttemptEnd:
+        definition = self._claim.definition
+        own_pid = os.getpid()
+        tree = ProcessTree(begun.pid, lambda: kernel.descendants_of(own_pid))
+        watch = Supervision(
+            begun.monotonic, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
+        )
+        while True:
+            self._reap(begun)
+            now = clock.monotonic()
+            if self._exit is not None:
+                tree.is_led = False
+                watch.exited(now, leftovers=tree.has_members())
+            order = watch.step(now)
+            if watch.is_over:
+                break
+            if order is not None:
+                tree.carry_out(order)
+            else:
+                self._listen(watch)
+        exit_ = self._exit or Exit(clock.now_us())
+        survivors = tree.names() if watch.gave_up else ()
+        return endings.end_of_process(self._claim, begun, exit_, verdict=watch.verdict, survivors=survivors)
+
+    def _reap(self, begun: Begun) -> None:
+        """Wait for every child that has ended: the command, and orphans of its tree."""
+        while True:
+            try:
+                pid, status, rusage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == begun.pid:
+                self._exit = endings.exit_from_status(
+                    status, rusage, begun, at=clock.now_us(), monotonic=clock.monotonic()
+                )
+
+    def _listen(self, watch: Supervision) -> None:
+        """Sleep until the tree changes, the ladder's next step is due, or somebody wants it stopped."""
+        deadline = watch.deadline()
+        messages = self._inbox.wait(None if deadline is None else deadline - clock.monotonic())
+        now = clock.monotonic()
+        for message in messages:
+            if isinstance(message, Stop) and message.key == self._claim.key:
+                (watch.kill if message.at_once else watch.stop)(message.reason, now)
+        asked, self._inbox.asked = self._inbox.asked, None
+        if asked == signal.SIGTERM:
+            watch.stop("stopped by SIGTERM", now)
+        elif asked == signal.SIGQUIT:
+            watch.kill("stopped by SIGQUIT", now)

@@ -1,0 +1,76 @@
+"""Opening the files beside the database so that nobody can slip in others; reading the end of a log."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Return a descriptor of a regular file of our own, making its folder if need be.
+
+    A symbolic link in its place is not followed (O_NOFOLLOW), and the descriptor is not inherited by exec.
+
+    Raises:
+        OSError: It cannot be opened, or is not a plain file that belongs to this user alone.
+    """
+    name = os.fspath(path)
+    try:
+        fd = os.open(name, flags | _SAFE, FILE_MODE)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+        path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        fd = os.open(name, flags | _SAFE, FILE_MODE)
+    if flags & os.O_EXCL:
+        return fd  # just made by us
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid() or info.st_nlink > 1:
+        os.close(fd)
+        raise PermissionError(1, "not a plain file of this user", name)
+    return fd
+
+
+def open_log(path: Path) -> int:
+    """Return a descriptor that appends to a new log file.
+
+    A log is never shared between attempts; one that is there already can only be of a database that was
+    restored from a copy, and is continued rather than lost.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        return open_private(path, flags | os.O_EXCL)
+    except FileExistsError:
+        return open_private(path, flags)
+
+
+def tail_lines(path: Path, count: int = 3, max_bytes: int = 4096) -> tuple[str, ...]:
+    """Return the last lines of a file that are not blank, oldest first; empty if it cannot be read.
+
+    Args:
+        path: A log file, in any encoding; what is not UTF-8 is replaced.
+        count: At most so many lines.
+        max_bytes: Only so much of the end is looked at; a line that begins before it is cut.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _SAFE)
+    except OSError:
+        return ()
+    try:
+        size = os.fstat(fd).st_size
+        data = os.pread(fd, max_bytes, max(0, size - max_bytes))
+    except OSError:
+        return ()
+    finally:
+        os.close(fd)
+    lines = [line.rstrip() for line in data.decode("utf-8", "replace").splitlines()]
+    return tuple([line for line in lines if line][-count:])

@@ -1,0 +1,47 @@
+"""The bound of a callable: asked to stop inside its worker, and if it does not, the worker is killed."""
+
+from __future__ import annotations
+
+from cronq.model import Definition, Outcome
+from cronq.worker.supervision import Verdict
+
+_SLACK_S = 0.5
+"""The worker stops the callable itself; only when it should have told us is it past its bound."""
+
+
+class CallableGuard:
+    """When to kill the worker of a callable, and what its outcome is then. Instants are monotonic seconds."""
+
+    def __init__(self, started: float, definition: Definition) -> None:
+        self._kill_after_s = definition.kill_after_s
+        self._kill_at: float | None = None
+        self._verdict: Verdict | None = None
+        if definition.timeout_s is not None:
+            self._kill_at = started + definition.timeout_s + definition.kill_after_s + _SLACK_S
+            self._verdict = Verdict(Outcome.TIMEOUT, f"timeout {definition.timeout_s:g}s")
+        self._was_killed = False
+        self._was_stopped = False
+
+    def deadline(self) -> float | None:
+        """Return when to ask `is_over` again."""
+        return None if self._was_killed else self._kill_at
+
+    def stop(self, reason: str, now: float, *, at_once: bool = False) -> None:
+        """Take note that it was asked to stop."""
+        kill_at = now if at_once else now + self._kill_after_s + _SLACK_S
+        if self._kill_at is None or kill_at < self._kill_at:
+            self._kill_at = kill_at
+        if not self._was_stopped:
+            self._verdict = Verdict(Outcome.CANCELLED, reason)
+            self._was_stopped = True
+
+    def is_over(self, now: float) -> bool:
+        """Return, once, whether the worker must be killed now."""
+        if self._was_killed or self._kill_at is None or now < self._kill_at:
+            return False
+        self._was_killed = True
+        return True
+
+    def verdict(self) -> Verdict | None:
+        """Return what the outcome is if the worker died: None unless we did it, or were about to."""
+        return self._verdict if self._was_killed or self._was_stopped else None

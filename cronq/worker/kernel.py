@@ -1,0 +1,218 @@
+"""Facts that only the kernel knows: which boot this is, who is whose child, who has a pid now.
+
+Linux answers all; elsewhere each function says what is lost. Source: proc(5), prctl(2), pidfd_open(2).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+HAS_PROC = Path("/proc/self/stat").exists()
+"""Whether processes can be looked at; without it a tree is only its process group."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """A process as /proc/<pid>/stat shows it.
+
+    Attributes:
+        state: One letter; `Z` is a zombie.
+        start_ticks: Clock ticks between boot and its start: with the pid and the boot id, its identity.
+    """
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+    group: int
+    session: int
+    start_ticks: int
+
+
+@functools.cache
+def boot_id() -> str:
+    """Return a text that is the same until the machine boots again.
+
+    Elsewhere than on Linux and macOS it is constant: then a reboot is noticed only by the locks, which are
+    free afterwards.
+    """
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return _sysctl("kern.bootsessionuuid") or "unknown"
+
+
+def _sysctl(name: str) -> str | None:
+    """Return a text fact of macOS, by sysctlbyname(3)."""
+    import ctypes
+
+    try:
+        query = ctypes.CDLL(None).sysctlbyname
+    except AttributeError:
+        return None
+    buffer = ctypes.create_string_buffer(128)
+    size = ctypes.c_size_t(len(buffer))
+    if query(name.encode(), buffer, ctypes.byref(size), None, 0) != 0:
+        return None
+    return buffer.value.decode("ascii", "replace")
+
+
+def process_info(pid: int) -> ProcessInfo | None:
+    """Return what is known of a process, zombies included; None if there is none, or no /proc."""
+    data = _read(f"/proc/{pid}/stat")
+    if data is None:
+        return None
+    # The name stands in parentheses and may itself contain spaces and parentheses.
+    head, _, tail = data.rpartition(b")")
+    values = tail.split()
+    name = head.partition(b"(")[2].decode("utf-8", "replace")
+    state = values[0].decode("ascii")
+    return ProcessInfo(pid, name, state, int(values[1]), int(values[2]), int(values[3]), int(values[19]))
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return the start of a process; None if there is none, or where there is no /proc.
+
+    Without it a pid that was reused cannot be told from the process that had it before, so nothing is
+    signalled by a remembered pid.
+    """
+    info = process_info(pid)
+    return None if info is None else info.start_ticks
+
+
+def environment_of(pid: int) -> dict[bytes, bytes]:
+    """Return the environment that a process was started with; empty for zombies and without /proc."""
+    data = _read(f"/proc/{pid}/environ") or b""
+    pairs = (entry.partition(b"=") for entry in data.split(b"\0"))
+    return {name: value for name, separator, value in pairs if separator}
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the direct children of a process, zombies included; empty without /proc.
+
+    A list read while children come and go may miss one, so callers that must reach all repeat it.
+    """
+    listed = _read(f"/proc/{pid}/task/{pid}/children")
+    if listed is None:
+        # A kernel without CONFIG_PROC_CHILDREN, or no such process.
+        return [info.pid for info in _all_processes() if info.parent == pid]
+    found = [int(word) for word in listed.split()]
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - for each attempt
+    except OSError:
+        return found
+    for thread in threads:
+        if thread != str(pid):
+            listed = _read(f"/proc/{pid}/task/{thread}/children") or b""
+            found += [int(word) for word in listed.split()]
+    return found
+
+
+def _all_processes() -> Iterator[ProcessInfo]:
+    try:
+        names = [entry.name for entry in Path("/proc").iterdir()]
+    except OSError:
+        return
+    for name in names:
+        if name.isdecimal() and (info := process_info(int(name))) is not None:
+            yield info
+
+
+def descendants_of(pid: int) -> list[int]:
+    """Return all processes below one, parents before children, zombies included; empty without /proc."""
+    found: list[int] = []
+    pending = children_of(pid)
+    while pending:
+        child = pending.pop()
+        if child not in found:
+            found.append(child)
+            pending += children_of(child)
+    return found
+
+
+def become_subreaper() -> bool:
+    """Let orphaned descendants become children of this process; return whether the kernel can do that.
+
+    Elsewhere than on Linux they go to pid 1: a command whose worker was killed ends `abandoned`, and a
+    process that left its job's process group is out of reach.
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that becomes readable when the process ends; None where there is none.
+
+    Without it the end of processes that are not our children is noticed by looking once a second.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def send_signal(pid: int, number: int, expected_ticks: int | None = None) -> bool:
+    """Send a signal, if the process is (still) the one meant; return whether it was sent.
+
+    Args:
+        pid: A child that was not waited for yet, or any process with `expected_ticks`.
+        number: The signal.
+        expected_ticks: Its start. The pidfd is opened before the start is compared, so a pid that is
+            reused in between is not hit.
+    """
+    try:
+        if expected_ticks is None or sys.platform != "linux":
+            os.kill(pid, number)
+            return True
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if start_ticks(pid) != expected_ticks:
+            return False
+        signal.pidfd_send_signal(pidfd, number)
+    except OSError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def send_group_signal(group: int, number: int) -> bool:
+    """Send a signal to a process group; return whether it has a member that could be reached."""
+    try:
+        os.killpg(group, number)
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: str) -> bytes | None:
+    # os.open and not Path: some of these are read for each attempt.
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        data = chunk = os.read(fd, 65536)
+        while chunk:
+            chunk = os.read(fd, 65536)
+            data += chunk
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return data

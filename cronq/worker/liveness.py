@@ -1,0 +1,186 @@
+"""Does it live? Answered by the kernel: whoever lives holds a lock, and death frees it.
+
+Each worker holds `<worker>.worker`. Each attempt has `<run>.<attempt>.lock`: the worker locks it before the
+command is started, and the command inherits the open file description (flock(2)), so the lock is held as long
+as either of them lives, and it cannot be taken over by a pid that was used again. What is written in the
+files (pid, start, boot) is for signals and for people.
+
+==============  =============  ==========================================================
+worker's lock   attempt file   meaning
+==============  =============  ==========================================================
+held            any            the worker looks after it, and will record the end
+free            missing        the command was never started
+free            held           the command lives, without its worker
+free            free           both are dead; if nothing is recorded, how it ended is not known
+==============  =============  ==========================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cronq import clock
+from cronq.model import AttemptKey
+from cronq.store.location import Place
+from cronq.worker import kernel
+from cronq.worker.files import open_private
+
+_LOCK_BOUND_S = 1.0
+_LOCK_RETRY_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Who executes an attempt, or who a worker is.
+
+    Attributes:
+        start_ticks: See `kernel.ProcessInfo`.
+        monotonic: When it was started, on the monotonic clock, which all processes of a boot share.
+    """
+
+    worker_pid: int
+    pid: int
+    start_ticks: int | None
+    boot_id: str
+    monotonic: float
+
+
+def worker_file(place: Place, worker: str) -> Path:
+    """Return the lock file of a worker."""
+    return place.attempts / f"{worker}.worker"
+
+
+def attempt_file(place: Place, key: AttemptKey) -> Path:
+    """Return the lock file of an attempt."""
+    return place.attempts / f"{key[0]}.{key[1]}.lock"
+
+
+def take_lock(path: Path) -> int:
+    """Return a descriptor that holds the lock of a file, which is made.
+
+    Raises:
+        OSError: The file cannot be made, or somebody else holds the lock.
+    """
+    fd = open_private(path, os.O_RDWR | os.O_CREAT)
+    deadline = clock.monotonic() + _LOCK_BOUND_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except OSError:
+            # Somebody who only asks whether we live holds it for some microseconds.
+            if clock.monotonic() >= deadline:
+                os.close(fd)
+                raise
+            clock.sleep(_LOCK_RETRY_S)
+
+
+def write_hint(fd: int, hint: Hint) -> None:
+    """Write who holds a lock into its file; a full disk is no reason to fail."""
+    try:
+        os.pwrite(fd, json.dumps(asdict(hint)).encode() + b"\n", 0)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise
+
+
+def is_worker_alive(place: Place, worker: str) -> bool:
+    """Return whether a worker process lives."""
+    return _is_locked(worker_file(place, worker))
+
+
+def is_attempt_alive(place: Place, key: AttemptKey) -> bool:
+    """Return whether the worker or the command of an attempt lives.
+
+    A command that closed all inherited descriptors gave up the lock; it is then known by its pid, start
+    and boot. False for the instant in which the worker has made the file and not locked it yet, so ask
+    `is_worker_alive` first.
+    """
+    if _is_locked(attempt_file(place, key)):
+        return True
+    hint = attempt_hint(place, key)
+    return hint is not None and is_same_process(hint)
+
+
+def is_same_process(hint: Hint) -> bool:
+    """Return whether the process of a hint still exists, and is not a zombie."""
+    if hint.start_ticks is None or hint.boot_id != kernel.boot_id():
+        return False
+    info = kernel.process_info(hint.pid)
+    return info is not None and info.start_ticks == hint.start_ticks and info.state not in {"Z", "X"}
+
+
+def was_started(place: Place, key: AttemptKey) -> bool:
+    """Return whether the command may have been started: the lock file is there."""
+    return attempt_file(place, key).exists()
+
+
+def attempt_hint(place: Place, key: AttemptKey) -> Hint | None:
+    """Return who executes an attempt; None if that was never written."""
+    return _read_hint(attempt_file(place, key))
+
+
+def worker_hint(place: Place, worker: str) -> Hint | None:
+    """Return who a worker is."""
+    return _read_hint(worker_file(place, worker))
+
+
+def remove_attempt(place: Place, key: AttemptKey) -> None:
+    """Remove the lock file of an attempt whose end is in the store."""
+    _unlink(attempt_file(place, key))
+
+
+def remove_worker(place: Place, worker: str) -> None:
+    """Remove the lock file of a worker that is gone or goes."""
+    _unlink(worker_file(place, worker))
+
+
+def sweep_workers(place: Place) -> int:
+    """Remove the lock files of dead workers; return how many."""
+    removed = 0
+    for path in place.attempts.glob("*.worker"):
+        if not _is_locked(path):
+            _unlink(path)
+            removed += 1
+    return removed
+
+
+def _unlink(path: Path) -> None:
+    try:
+        os.unlink(path)  # noqa: PTH108 - once for each attempt
+    except OSError:
+        # Nothing depends on it: a lock file that stays is free, and the sweep comes again.
+        return
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        fd = open_private(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _read_hint(path: Path) -> Hint | None:
+    try:
+        fd = open_private(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        value = json.loads(os.pread(fd, 4096, 0))
+        return Hint(**value)
+    except (OSError, ValueError, TypeError):
+        return None
+    finally:
+        os.close(fd)

@@ -1,0 +1,410 @@
+"""The pool of workers: starts them on demand, hands them claims, and tells what became of each attempt.
+
+Single-threaded and never blocking: the scheduler waits on one descriptor, `Clock.watch`ed by the pool, and
+calls `poll` when it is readable or `deadline` has passed. Every claim that was assigned comes back as exactly
+one `Ended`, whatever dies in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import selectors
+import signal
+from collections.abc import Iterable
+from itertools import count
+from typing import Final
+
+from cronq.clock import Clock
+from cronq.errors import InvariantError
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
+from cronq.store.base import Held
+from cronq.store.location import Place
+from cronq.worker import endings, kernel, liveness
+from cronq.worker.adoption import Adoption, EarlierAttempt, InheritedCommand, end_never_started
+from cronq.worker.base import Lost, Report
+from cronq.worker.endings import Begun, Exit
+from cronq.worker.launching import launch, start_fork_server
+from cronq.worker.left_ends import leave_end, remove_left_end
+from cronq.worker.messages import Leaving, Ready, WorkerSetup
+from cronq.worker.reaper import Reaper
+from cronq.worker.slot import Phase, Slot
+
+MAX_STARTING: Final = 2
+"""Workers that start at the same time: each costs some 10 ms of processor, which running jobs need too."""
+_START_BOUND_S = 30.0
+_START_AGAIN_S = 0.1
+_START_AGAIN_MAX_S = 5.0
+_CLOSE_BOUND_S = 2.0
+_ROUNDS = 64
+"""How often `poll` looks for more before it returns: a flood must not starve the rest of the scheduler."""
+
+
+class Pool:
+    """Up to `size` worker processes."""
+
+    def __init__(self, clock: Clock, place: Place, *, size: int, boot_id: str, idle_s: float = 10.0) -> None:
+        """Describe a pool; `start` begins it.
+
+        Args:
+            clock: The scheduler's.
+            place: Where locks and logs are.
+            size: Attempts that may run at a time.
+            boot_id: See `kernel.boot_id`.
+            idle_s: A worker that was idle for so long leaves, but for one that stays warm.
+        """
+        self._clock = clock
+        self._place = place
+        self._size = size
+        self._boot_id = boot_id
+        self._idle_s = idle_s
+        self._slots: dict[str, Slot] = {}
+        self._adoptions: dict[AttemptKey, Adoption] = {}
+        self._unrecorded: dict[AttemptKey, AttemptEnd] = {}
+        self._reports: list[Report] = []
+        self._numbers = count(1)
+        self._wanted = 0
+        self._start_at = 0.0
+        self._failed_starts = 0
+        self._selector = selectors.DefaultSelector()
+        self._reaper: Reaper | None = None
+
+    def start(self) -> None:
+        """Become the sub-reaper, and start the fork server and the first worker. In the main thread.
+
+        Raises:
+            OSError: There is no room for processes at all.
+        """
+        kernel.become_subreaper()
+        self._place.attempts.mkdir(0o700, parents=True, exist_ok=True)
+        self._reaper = Reaper()
+        self._selector.register(self._reaper, selectors.EVENT_READ)
+        self._clock.watch(self._selector.fileno())
+        start_fork_server()
+        self._launch(self._clock.monotonic())
+
+    # What the scheduler asks
+
+    def idle(self) -> list[str]:
+        """Return the workers that can take a claim, the last used first, so that the others may leave."""
+        found = [slot for slot in self._slots.values() if slot.phase is Phase.IDLE]
+        return [slot.name for slot in sorted(found, key=lambda slot: -slot.since)]
+
+    @property
+    def busy(self) -> int:
+        """Attempts in hand: with a worker, or adopted."""
+        working = sum(slot.phase in {Phase.BUSY, Phase.ENDED} for slot in self._slots.values())
+        return working + len(self._adoptions)
+
+    @property
+    def capacity(self) -> int:
+        """Further attempts that could run now, if workers for them were started."""
+        return max(0, self._size - self.busy)
+
+    def in_hand(self) -> list[AttemptKey]:
+        """Return the attempts that are not over."""
+        keys = [slot.claim.key for slot in self._slots.values() if slot.claim and slot.phase is Phase.BUSY]
+        return [*keys, *self._adoptions]
+
+    def pids(self) -> list[int]:
+        """Return the pids of the workers."""
+        return [slot.pid for slot in self._slots.values()]
+
+    def deadline(self) -> float | None:
+        """Return when `poll` must be called although nothing is readable, monotonic."""
+        now = self._clock.monotonic()
+        if self._reports:
+            return now
+        times = [slot.guard.deadline() for slot in self._slots.values() if slot.guard is not None]
+        times += [adoption.deadline() for adoption in self._adoptions.values()]
+        phases = [slot.phase for slot in self._slots.values()]
+        if Phase.STARTING in phases:
+            times.append(now + _START_BOUND_S)
+        if self._lacking() > 0 and phases.count(Phase.STARTING) < MAX_STARTING:
+            times.append(self._start_at)
+        idle = [slot.since for slot in self._slots.values() if slot.phase is Phase.IDLE]
+        if len(idle) > 1:
+            times.append(min(idle) + self._idle_s)
+        return min((moment for moment in times if moment is not None), default=None)
+
+    # What the scheduler orders
+
+    def want(self, runs: int) -> None:
+        """Say that so many runs could be claimed now, if there were workers."""
+        self._wanted = runs
+        self._staff(self._clock.monotonic())
+
+    def assign(self, claim: Claim) -> None:
+        """Hand a claim to the worker that it names; one of `idle`.
+
+        Dies: The claim is in the store, and no lock file says that it was started.
+        """
+        slot = self._slots.get(claim.worker)
+        if slot is None or slot.phase is not Phase.IDLE:
+            raise InvariantError(f"{claim.worker} is not idle")
+        slot.assign(claim, self._clock.monotonic())
+        self._wanted = max(0, self._wanted - 1)
+
+    def stop(self, key: AttemptKey, reason: str) -> None:
+        """Ask that an attempt be stopped by the ladder; its `Ended` comes as always."""
+        self._stop(key, reason, at_once=False)
+
+    def kill(self, key: AttemptKey) -> None:
+        """Ask that an attempt be killed at once, with its tree."""
+        self._stop(key, "killed", at_once=True)
+
+    def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
+        """Say that these ends are in the store; their workers are idle again."""
+        now = self._clock.monotonic()
+        by_key = {slot.key: slot for slot in self._slots.values() if slot.phase is Phase.ENDED}
+        for key in keys:
+            if (slot := by_key.get(key)) is not None:
+                slot.acknowledge(now)
+            elif key in self._unrecorded:
+                del self._unrecorded[key]
+                liveness.remove_attempt(self._place, key)
+                remove_left_end(self._place, key)
+
+    def adopt(self, held: Held) -> bool:
+        """Watch a run that an earlier scheduler began, until its worker and its command are gone.
+
+        Returns:
+            Whether an end will come: it lives, or more is known of its end than that it is over.
+        """
+        attempt = EarlierAttempt(held, self._place, self._clock)
+        if not attempt.is_worth_watching():
+            attempt.close()
+            return False
+        self._adopt(attempt)
+        return True
+
+    def poll(self) -> list[Report]:
+        """Return what has happened since the last call, in order; never blocks."""
+        self._collect()
+        if self._reaper is not None and self._reaper.is_due():
+            orphans = self._reaper.orphans()
+            # The worker of such a one may have died since we looked; then it is adopted, not buried.
+            self._collect()
+            self._step_adoptions(everyone=True)
+            known = {adoption.pid for adoption in self._adoptions.values()}
+            self._reaper.bury(pid for pid in orphans if pid not in known)
+        self._step_adoptions(everyone=False)
+        now = self._clock.monotonic()
+        for slot in self._slots.values():
+            stuck = slot.phase is Phase.STARTING and now - slot.since > _START_BOUND_S
+            if stuck or (slot.guard is not None and slot.guard.is_over(now)):
+                slot.signal(signal.SIGKILL)
+        self._dismiss(now)
+        self._staff(now)
+        reports, self._reports = self._reports, []
+        return reports
+
+    def close(self) -> None:
+        """Let idle workers leave, for a bounded time; busy ones finish, and record, by themselves."""
+        now = self._clock.monotonic()
+        for slot in self._slots.values():
+            if slot.phase in {Phase.STARTING, Phase.IDLE}:
+                slot.leave(now)
+        self._size = 0
+        while any(slot.phase is Phase.LEAVING for slot in self._slots.values()):
+            left_s = now + _CLOSE_BOUND_S - self._clock.monotonic()
+            if left_s <= 0 or not self._selector.select(left_s):
+                break
+            self._collect()
+        for slot in self._slots.values():
+            slot.release()
+        for adoption in self._adoptions.values():
+            adoption.close()
+        for end in self._unrecorded.values():
+            # Nobody else knows how these ended.
+            with contextlib.suppress(OSError):
+                leave_end(self._place, end)
+        self._slots.clear()
+        self._adoptions.clear()
+        self._clock.unwatch(self._selector.fileno())
+        self._selector.close()
+        if self._reaper is not None:
+            self._reaper.close()
+
+    # Messages and deaths
+
+    def _collect(self) -> None:
+        for _ in range(_ROUNDS):
+            is_quiet = True
+            for ready, _mask in self._selector.select(0):
+                source = ready.data
+                if isinstance(source, Slot):
+                    is_quiet = False
+                    if ready.fd == source.death_fd:
+                        self._bury(source)
+                    else:
+                        self._receive(source)
+                elif source is not None:
+                    is_quiet = False
+                    self._selector.unregister(ready.fd)
+                    source.drop(ready.fd)
+            if is_quiet:
+                return
+
+    def _receive(self, slot: Slot) -> None:
+        pipe_fd = slot.pipe_fd
+        if pipe_fd is None:
+            return  # buried in the same round
+        message = slot.receive()
+        if message is None:
+            self._selector.unregister(pipe_fd)
+            return
+        now = self._clock.monotonic()
+        if isinstance(message, Ready):
+            self._failed_starts = 0
+            if slot.phase is Phase.STARTING:
+                slot.become_idle(now)
+            return
+        if isinstance(message, Leaving):
+            slot.is_leaving = True
+            return
+        if isinstance(message, AttemptStart):
+            slot.note_start(message, now)
+        else:
+            slot.note_end(message, now)
+        self._reports.append(message)
+
+    def _bury(self, slot: Slot) -> None:
+        while slot.has_message():
+            self._receive(slot)
+        for fd in (slot.pipe_fd, slot.death_fd):
+            if fd is not None:
+                self._selector.unregister(fd)
+        exit_code = slot.exit_code()
+        del self._slots[slot.name]
+        liveness.remove_worker(self._place, slot.name)
+        if exit_code != 0 or slot.phase not in {Phase.LEAVING, Phase.IDLE}:
+            self._reports.append(Lost(slot.name, slot.key, exit_code))
+        if slot.phase is Phase.STARTING:
+            self._put_off_starts()
+        elif slot.end is not None:
+            self._unrecorded[slot.end.key] = slot.end
+        elif slot.phase is Phase.BUSY:
+            self._take_over(slot, exit_code)
+        slot.bury()
+
+    def _take_over(self, slot: Slot, exit_code: int | None) -> None:
+        claim = slot.claim
+        if claim is None:
+            return
+        if slot.start is None and not liveness.was_started(self._place, claim.key):
+            self._conclude(end_never_started(claim, self._clock.now()))
+        elif claim.definition.command.kind is CommandKind.PYTHON:
+            self._conclude(self._end_of_callable(slot, claim, exit_code))
+        else:
+            begun = None
+            if slot.start is not None:
+                begun = Begun(slot.start.started_at, slot.started, slot.start.pid)
+            adoption = InheritedCommand(claim, begun, self._place, self._clock)
+            if slot.stop_request is not None:
+                adoption.stop(slot.stop_request.reason, at_once=slot.stop_request.at_once)
+            self._adopt(adoption)
+
+    def _end_of_callable(self, slot: Slot, claim: Claim, exit_code: int | None) -> AttemptEnd:
+        """Return how a callable ended that took its worker with it."""
+        self._kill_session(slot.pid)
+        now = self._clock.now()
+        started_at = claim.claimed_at if slot.start is None else slot.start.started_at
+        begun = Begun(started_at, slot.started, slot.pid)
+        verdict = None if slot.guard is None else slot.guard.verdict()
+        if verdict is None and exit_code in {None, -signal.SIGKILL}:
+            # Nobody knows whether the callable or the worker was meant.
+            return endings.end_unseen(claim, "worker killed", now=now, begun=begun)
+        code, number = (exit_code, None) if (exit_code or 0) >= 0 else (None, -(exit_code or 0))
+        return endings.end_of_process(claim, begun, Exit(now, code, number), verdict=verdict)
+
+    def _kill_session(self, session: int) -> None:
+        """Kill what a callable started: its worker was the leader of the session."""
+        for child in kernel.children_of(os.getpid()):
+            info = kernel.process_info(child)
+            if info is not None and info.session == session:
+                for pid in (child, *kernel.descendants_of(child)):
+                    kernel.send_signal(pid, signal.SIGKILL, kernel.start_ticks(pid))
+
+    def _conclude(self, end: AttemptEnd) -> None:
+        self._unrecorded[end.key] = end
+        self._reports.append(end)
+
+    # Attempts without a worker
+
+    def _adopt(self, adoption: Adoption) -> None:
+        self._adoptions[adoption.key] = adoption
+        self._step(adoption)
+
+    def _step_adoptions(self, *, everyone: bool) -> None:
+        if not self._adoptions:
+            return
+        now = self._clock.monotonic()
+        for adoption in list(self._adoptions.values()):
+            deadline = adoption.deadline()
+            if everyone or (deadline is not None and deadline <= now):
+                self._step(adoption)
+
+    def _step(self, adoption: Adoption) -> None:
+        end = adoption.step()
+        watched = self._selector.get_map()
+        for fd in adoption.fds():
+            if end is None and fd not in watched:
+                self._selector.register(fd, selectors.EVENT_READ, adoption)
+            elif end is not None and fd in watched:
+                self._selector.unregister(fd)
+        if end is not None:
+            adoption.close()
+            del self._adoptions[adoption.key]
+            self._conclude(end)
+
+    def _stop(self, key: AttemptKey, reason: str, *, at_once: bool) -> None:
+        if (adoption := self._adoptions.get(key)) is not None:
+            adoption.stop(reason, at_once=at_once)
+            self._step(adoption)
+            return
+        now = self._clock.monotonic()
+        for slot in self._slots.values():
+            if slot.key == key:
+                slot.stop(reason, now, at_once=at_once)
+
+    # How many workers
+
+    def _lacking(self) -> int:
+        """Return how many more workers should be started."""
+        phases = [slot.phase for slot in self._slots.values()]
+        at_hand = phases.count(Phase.IDLE) + phases.count(Phase.STARTING)
+        # One spare: when all are busy, the next fire time must not wait for a start.
+        aim = max(1, self._wanted)
+        present = len(phases) - phases.count(Phase.LEAVING)
+        return min(aim - at_hand, self._size - present - len(self._adoptions))
+
+    def _staff(self, now: float) -> None:
+        starting = sum(slot.phase is Phase.STARTING for slot in self._slots.values())
+        for _ in range(min(self._lacking(), MAX_STARTING - starting)):
+            if now < self._start_at:
+                return
+            self._launch(now)
+
+    def _launch(self, now: float) -> None:
+        name = f"w-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(3)}"
+        try:
+            process, pipe = launch(WorkerSetup(name, self._place, self._boot_id))
+        except OSError:
+            self._put_off_starts()
+            return
+        slot = self._slots[name] = Slot(name, process, pipe, now)
+        self._selector.register(pipe, selectors.EVENT_READ, slot)
+        self._selector.register(slot.death_fd, selectors.EVENT_READ, slot)
+
+    def _put_off_starts(self) -> None:
+        delay_s = min(_START_AGAIN_S * 2**self._failed_starts, _START_AGAIN_MAX_S)
+        self._failed_starts = min(self._failed_starts + 1, 16)
+        self._start_at = self._clock.monotonic() + delay_s
+
+    def _dismiss(self, now: float) -> None:
+        idle = [slot for slot in self._slots.values() if slot.phase is Phase.IDLE]
+        for slot in sorted(idle, key=lambda slot: slot.since)[:-1]:
+            if slot.since + self._idle_s <= now:
+                slot.leave(now)

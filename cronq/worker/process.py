@@ -1,0 +1,150 @@
+"""A worker process: one attempt at a time, until it is told to leave or the scheduler is gone.
+
+An end is kept until the scheduler says that it is in the store. If the scheduler dies first, the worker
+writes it itself; the attempt number fences the write, so it does not matter when both do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from multiprocessing.connection import Connection
+
+from cronq import clock, doorbell
+from cronq.errors import StoreError
+from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind, Outcome
+from cronq.worker import kernel, liveness
+from cronq.worker.attempt import CommandAttempt
+from cronq.worker.callables import CallableAttempt
+from cronq.worker.inbox import Inbox
+from cronq.worker.left_ends import leave_end
+from cronq.worker.messages import (
+    Acknowledged,
+    Execute,
+    FromWorker,
+    Leave,
+    Leaving,
+    Ready,
+    ToWorker,
+    WorkerSetup,
+)
+
+STORE_BOUND_S = 60.0
+"""How long an orphaned worker tries to reach the store before it leaves a note instead."""
+_STORE_DELAY_S = 0.1
+_STORE_MAX_DELAY_S = 2.0
+
+
+def worker_main(setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker]) -> None:
+    """Be a worker; the target of the process."""
+    # Own session: the terminal's Ctrl-C and hang-up are for the scheduler. EPERM: it is a leader already.
+    with contextlib.suppress(PermissionError):
+        os.setsid()
+    kernel.become_subreaper()
+    lock_fd = liveness.take_lock(liveness.worker_file(setup.place, setup.name))
+    pid = os.getpid()
+    liveness.write_hint(
+        lock_fd, liveness.Hint(pid, pid, kernel.start_ticks(pid), setup.boot_id, clock.monotonic())
+    )
+    inbox = Inbox(pipe)
+    # What a callable forks must not hold the pipe or the lock, or we would seem to live after our death.
+    os.register_at_fork(after_in_child=inbox.close_in_child)
+    os.register_at_fork(after_in_child=lambda: os.close(lock_fd))
+    Worker(setup, inbox).work()
+
+
+class Worker:
+    """The loop of a worker process."""
+
+    def __init__(self, setup: WorkerSetup, inbox: Inbox) -> None:
+        self._setup = setup
+        self._inbox = inbox
+        # A copy, because callables get an environment of their own.
+        self._inherited = dict(os.environ)
+        self._callables = CallableAttempt(setup.place, self._inherited, inbox)
+        self._start: AttemptStart | None = None
+        self._end: AttemptEnd | None = None
+        self._is_leaving = False
+
+    def work(self) -> None:
+        """Take messages until it is time to leave, and leave nothing unwritten."""
+        self._inbox.send(Ready(self._setup.name))
+        while True:
+            message = self._inbox.next()
+            if isinstance(message, Execute):
+                self._execute(message.claim)
+            elif isinstance(message, Acknowledged):
+                self._forget(message)
+                if self._is_leaving:
+                    break
+            elif message is None or isinstance(message, Leave):
+                break
+        if self._end is not None:
+            self._write_alone(self._end)
+        liveness.remove_worker(self._setup.place, self._setup.name)
+
+    def _execute(self, claim: Claim) -> None:
+        self._start = None
+        # What was asked while nothing was in hand was about something that is over.
+        self._inbox.asked = None
+        if claim.definition.command.kind is CommandKind.PYTHON:
+            self._end = self._callables.execute(claim, self._setup.boot_id, self._on_start)
+        else:
+            attempt = CommandAttempt(claim, self._setup.place, self._inherited, self._inbox)
+            self._end = attempt.execute(self._setup.boot_id, self._on_start)
+        # Threads and processes that are left would be taken for those of the next attempt.
+        if self._callables.is_soiled or self._end.survivors:
+            self._is_leaving = True
+            self._inbox.send(Leaving())
+        self._inbox.send(self._end)
+
+    def _on_start(self, start: AttemptStart) -> None:
+        self._start = start
+        self._inbox.send(start)
+
+    def _forget(self, message: Acknowledged) -> None:
+        liveness.remove_attempt(self._setup.place, message.key)
+        if self._end is not None and self._end.key == message.key:
+            self._end = None
+
+    def _write_alone(self, end: AttemptEnd) -> None:
+        """Write the last end without the scheduler.
+
+        Dies: The locks are free and nothing is recorded, so the next scheduler ends it as abandoned.
+        """
+        place = self._setup.place
+        deadline = clock.monotonic() + STORE_BOUND_S
+        delay_s = _STORE_DELAY_S
+        while True:
+            try:
+                self._record(end)
+                liveness.remove_attempt(place, end.key)
+                break
+            except StoreError:
+                if clock.monotonic() + delay_s >= deadline:
+                    with contextlib.suppress(OSError):
+                        leave_end(place, end)
+                    break
+            clock.sleep(delay_s)
+            delay_s = min(delay_s * 2, _STORE_MAX_DELAY_S)
+        doorbell.ring(place.bell)
+
+    def _record(self, end: AttemptEnd) -> None:
+        from cronq.store import open_store
+
+        starts = [] if self._start is None else [self._start]
+        store = open_store(self._setup.place, environ=self._inherited)
+        try:
+            if end.outcome is Outcome.CANCELLED:
+                # A signal says that somebody wants it stopped; the ledger also knows why.
+                reasons = dict(store.stop_requests())
+                end = _with_reason(end, reasons.get(end.key))
+            store.record(starts, [end])
+        finally:
+            store.close()
+
+
+def _with_reason(end: AttemptEnd, reason: str | None) -> AttemptEnd:
+    from dataclasses import replace
+
+    return end if reason is None else replace(end, reason=reason)

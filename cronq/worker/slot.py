@@ -1,0 +1,191 @@
+"""One worker as the scheduler sees it: its process, its pipe, and what it has in hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from enum import Enum, auto
+from multiprocessing.connection import Connection
+
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
+from cronq.worker import kernel
+from cronq.worker.guard import CallableGuard
+from cronq.worker.launching import WorkerProcess
+from cronq.worker.messages import Acknowledged, Execute, FromWorker, Leave, Stop, ToWorker
+
+_EXIT_CODE_BOUND_S = 1.0
+_UNKNOWN_EXIT_CODE = 255
+"""What `multiprocessing` says when the fork server, which waits for workers, died as well."""
+
+
+class Phase(Enum):
+    """What a worker is doing."""
+
+    STARTING = auto()
+    IDLE = auto()
+    BUSY = auto()
+    ENDED = auto()
+    """Its attempt ended, and the end is not in the store yet."""
+    LEAVING = auto()
+
+
+class Slot:
+    """A worker.
+
+    Attributes:
+        since: When it entered its phase, monotonic.
+        claim: What it has in hand while BUSY or ENDED.
+        start: What it said about the start.
+        started: When it said so, monotonic.
+        guard: Only while it executes a callable.
+        stop_request: What it was asked to stop with.
+        is_leaving: It said that it takes no further claim.
+        death_fd: Becomes readable when it dies.
+    """
+
+    def __init__(
+        self, name: str, process: WorkerProcess, pipe: Connection[ToWorker, FromWorker], now: float
+    ) -> None:
+        self.name = name
+        self.phase = Phase.STARTING
+        self.since = now
+        self.claim: Claim | None = None
+        self.start: AttemptStart | None = None
+        self.started = now
+        self.end: AttemptEnd | None = None
+        self.guard: CallableGuard | None = None
+        self.stop_request: Stop | None = None
+        self.is_leaving = False
+        self.pid = process.pid or 0
+        self._process = process
+        self._pipe: Connection[ToWorker, FromWorker] | None = pipe
+        self._pidfd = kernel.open_pidfd(self.pid)
+        # The sentinel also ends when the fork server dies, so it is only the second choice.
+        self.death_fd = process.sentinel if self._pidfd is None else self._pidfd
+
+    @property
+    def key(self) -> AttemptKey | None:
+        """The attempt in hand."""
+        return None if self.claim is None else self.claim.key
+
+    @property
+    def pipe_fd(self) -> int | None:
+        """Our end of its pipe; None when that is closed."""
+        return None if self._pipe is None else self._pipe.fileno()
+
+    def assign(self, claim: Claim, now: float) -> None:
+        """Hand it an attempt."""
+        self._enter(Phase.BUSY, now)
+        self.claim = claim
+        self.start = self.end = self.stop_request = None
+        self.started = now
+        if claim.definition.command.kind is CommandKind.PYTHON:
+            self.guard = CallableGuard(now, claim.definition)
+        self._send(Execute(claim))
+
+    def note_start(self, start: AttemptStart, now: float) -> None:
+        """Take note that its attempt has begun."""
+        self.start = start
+        self.started = now
+        if self.guard is not None and self.claim is not None and self.stop_request is None:
+            self.guard = CallableGuard(now, self.claim.definition)
+
+    def note_end(self, end: AttemptEnd, now: float) -> None:
+        """Take note that its attempt is over."""
+        self.end = end
+        self.guard = None
+        self._enter(Phase.ENDED, now)
+
+    def acknowledge(self, now: float) -> None:
+        """Tell it that its end is in the store; it is idle again."""
+        if self.claim is not None:
+            self._send(Acknowledged(self.claim.key))
+        self.become_idle(now)
+
+    def become_idle(self, now: float) -> None:
+        """Take note that it can take a claim, unless it leaves by itself."""
+        self.claim = self.start = self.end = self.stop_request = self.guard = None
+        self._enter(Phase.LEAVING if self.is_leaving else Phase.IDLE, now)
+
+    def stop(self, reason: str, now: float, *, at_once: bool) -> None:
+        """Ask it to stop its attempt."""
+        if self.claim is None or self.phase is not Phase.BUSY:
+            return
+        if self.stop_request is not None and (self.stop_request.at_once or not at_once):
+            return  # asked already; a worker in a callable does not read, and its pipe must not fill up
+        self.stop_request = Stop(self.claim.key, reason, at_once)
+        self._send(self.stop_request)
+        if self.guard is not None:
+            self.guard.stop(reason, now, at_once=at_once)
+            # It reads no messages while it executes a callable.
+            self.signal(signal.SIGTERM)
+
+    def leave(self, now: float) -> None:
+        """Tell it to go."""
+        self._send(Leave())
+        self._enter(Phase.LEAVING, now)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        with contextlib.suppress(OSError):
+            if self._pidfd is None:
+                os.kill(self.pid, number)
+            else:
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def receive(self) -> FromWorker | None:
+        """Return the next message, which must have arrived; None at the end of the pipe."""
+        if self._pipe is None:
+            return None
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            self.close_pipe()
+            return None
+
+    def has_message(self) -> bool:
+        """Return whether `receive` would return at once."""
+        try:
+            return self._pipe is not None and self._pipe.poll()
+        except OSError:
+            return False
+
+    def exit_code(self) -> int | None:
+        """Return how a dead worker ended; None if that cannot be known."""
+        # The fork server waits for it and passes the status on, a moment later than the kernel told us.
+        self._process.join(_EXIT_CODE_BOUND_S)
+        code = self._process.exitcode
+        return None if code == _UNKNOWN_EXIT_CODE else code
+
+    def close_pipe(self) -> None:
+        """Close our end; to a living worker that means that the scheduler is gone."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    def bury(self) -> None:
+        """Release what is kept about a dead worker."""
+        self.release()
+        # ValueError: it is not known to be dead, because the fork server died before it could say so.
+        with contextlib.suppress(ValueError):
+            self._process.close()
+
+    def release(self) -> None:
+        """Let go of it: it finishes by itself."""
+        self.close_pipe()
+        self._process.release()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def _enter(self, phase: Phase, now: float) -> None:
+        self.phase = phase
+        self.since = now
+
+    def _send(self, message: ToWorker) -> None:
+        if self._pipe is None:
+            return
+        # A worker that is gone is noticed by its death, not here.
+        with contextlib.suppress(OSError):
+            self._pipe.send(message)
