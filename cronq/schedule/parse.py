@@ -52,7 +52,10 @@ def parse(
             in the past is read (its `next` is None after it), since finished jobs are kept.
         TimezoneError: There is no such zone.
     """
-    if _ONE_OFF.search(text, 0, _MAX_TEXT):
+    if len(text) > _MAX_TEXT:
+        # Before the cache, which would hash the whole of it.
+        raise _too_long(text)
+    if _ONE_OFF.search(text):
         text = _settled(text, tz, now)
     return _parse(text, tz, name, dst)
 
@@ -83,6 +86,11 @@ def _parse(text: str, tz: str, name: str, dst: str) -> Schedule:
     )
 
 
+def forget() -> None:
+    """Empty the cache of parsed schedules; for measurements."""
+    _parse.cache_clear()
+
+
 def read(text: str, tz: str) -> list[Syntax]:
     """The parts of a union as they were written.
 
@@ -94,14 +102,6 @@ def read(text: str, tz: str) -> list[Syntax]:
 
 
 def _checked(text: str) -> Piece:
-    if len(text) > _MAX_TEXT:
-        shown = printable(text[:60]) + "…"
-        raise ScheduleError(
-            f"the schedule has {len(text)} characters; {MAX_PART} are enough",
-            hint="join several schedules with ` ; `, each of them short",
-            text=shown,
-            span=(60, 61),
-        )
     whole = Piece(text, 0, len(text))
     if wrong := _NOT_ASCII.search(text):
         sign = wrong[0]
@@ -110,6 +110,15 @@ def _checked(text: str) -> Piece:
     if not text.strip(" \t"):
         raise whole.error("the schedule is empty", _FORMS)
     return whole
+
+
+def _too_long(text: str) -> ScheduleError:
+    return ScheduleError(
+        f"the schedule has {len(text)} characters; {MAX_PART} are enough",
+        hint="join several schedules with ` ; `, each of them short",
+        text=printable(text[:60]) + "…",
+        span=(60, 61),
+    )
 
 
 def _pieces(whole: Piece) -> list[Piece]:

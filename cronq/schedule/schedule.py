@@ -14,6 +14,10 @@ _EARLIEST_US = round((datetime.min.replace(tzinfo=UTC) - EPOCH) / timedelta(micr
 _LATEST_US = round((datetime.max.replace(tzinfo=UTC) - EPOCH) / timedelta(microseconds=1))
 
 
+_from_timestamp = datetime.fromtimestamp
+_NAIVE = "a schedule was asked about a datetime without a zone"
+
+
 class Part(Protocol):
     """What one part of a union can do; instants are microseconds since the epoch."""
 
@@ -105,8 +109,15 @@ class Schedule:
 
     def next(self, after: datetime) -> datetime | None:
         """The first fire time after an instant in UTC, or None when there is none within 50 years."""
-        found = self._part.next_us(us_from_datetime(after))
-        return None if found is None else datetime_from_us(found)
+        # `us_from_datetime` and back, written out: a call costs as much as the work.
+        try:
+            delta = after - EPOCH
+        except TypeError as error:
+            raise InvariantError(_NAIVE) from error
+        found = self._part.next_us((delta.days * DAY_S + delta.seconds) * US + delta.microseconds)
+        if found is None:
+            return None
+        return _from_timestamp(found // US, UTC) if found % US == 0 else datetime_from_us(found)
 
     def prev(self, before: datetime) -> datetime | None:
         """The last fire time before an instant in UTC, or None when there is none within 50 years."""
@@ -172,10 +183,11 @@ class Schedule:
 
 def us_from_datetime(at: datetime) -> int:
     """Microseconds since the epoch of an aware datetime, which may stand in a repeated hour."""
-    if at.tzinfo is None:
-        raise InvariantError("a schedule was asked about a datetime without a zone")
-    # The subtraction is between different zones, or within UTC, so `fold` counts.
-    delta = at - EPOCH
+    try:
+        # The subtraction is between different zones, or within UTC, so `fold` counts.
+        delta = at - EPOCH
+    except TypeError as error:
+        raise InvariantError(_NAIVE) from error
     return (delta.days * DAY_S + delta.seconds) * US + delta.microseconds
 
 

@@ -36,13 +36,15 @@ class Timeline:
         moves: A missing wall time fires at the first minute after the gap.
     """
 
-    __slots__ = ("_moves", "_repeats", "_spans", "walls")
+    __slots__ = ("_moves", "_recent", "_repeats", "_spans", "walls")
 
     def __init__(self, walls: Walls, spans: ZoneSpans, *, repeats: bool, moves: bool) -> None:
         self.walls = walls
         self._spans = spans
         self._repeats = repeats
         self._moves = moves
+        # The span of the last search: most searches start where the one before did.
+        self._recent = spans.at(0)
 
     def next_us(self, after_us: int) -> int | None:
         """The first fire time after an instant, or None when there is none within 50 years."""
@@ -50,7 +52,9 @@ class Timeline:
         final = second + _HORIZON_S
         walls = self.walls
         while second < final:
-            start, end, offset, before = self._spans.at(second)
+            start, end, offset, before = self._recent
+            if not start <= second < end:
+                start, end, offset, before = self._recent = self._spans.at(second)
             low = second + offset
             if offset != before and second <= start + _FAR_S:
                 if offset < before:
@@ -103,8 +107,11 @@ class Timeline:
                 yield from self._shifted(low, moved, span.offset)
                 yield moved * US, (0,)
                 low = moved + 1
-            yield from self._shifted(low, high, span.offset)
-            second = span.end
+            found = self.walls.first(low + span.offset) - span.offset
+            if found < high:
+                yield from self._shifted(low, high, span.offset)
+            is_far = found >= span.end and span.end - low >= _FAR_S
+            second = max(span.end, found - _FAR_S) if is_far else span.end
 
     def count_us(self, start_us: int, end_us: int) -> int:
         """How many fire times are in start <= fire time < end."""

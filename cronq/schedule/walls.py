@@ -15,7 +15,10 @@ from cronq.schedule.masks import bits
 
 DAY_S = 86400
 US = 1_000_000
+MINUTE_US = 60 * US
 DAY_US = DAY_S * US
+_MANY = 48
+"""So many fire times a day are streamed by the hour."""
 
 Chunk = tuple[int, Sequence[int]]
 
@@ -55,6 +58,8 @@ class CronWalls:
 
     def first(self, wall: int) -> int:
         """The first member at or after `wall`, or `NEVER`."""
+        if self._seconds == 1:
+            return self._first_minute((wall + 59) // 60)
         day, tod = divmod(wall, DAY_S)
         found = self._days.first(day)
         if found == day:
@@ -68,6 +73,19 @@ class CronWalls:
             if rest:
                 minute += (rest & -rest).bit_length() - 1
                 return day * DAY_S + minute * 60 + self._first_tod % 60
+            found = self._days.first(day + 1)
+        return found * DAY_S + self._first_tod if found < NEVER else NEVER
+
+    def _first_minute(self, minute: int) -> int:
+        """`first` for whole minutes, the case that must be quick."""
+        day = minute // 1440
+        found = self._days.first(day)
+        if found == day:
+            rest = self._minutes >> minute - day * 1440
+            if rest & 1:
+                return minute * 60
+            if rest:
+                return (minute + (rest & -rest).bit_length() - 1) * 60
             found = self._days.first(day + 1)
         return found * DAY_S + self._first_tod if found < NEVER else NEVER
 
@@ -91,24 +109,39 @@ class CronWalls:
         return found * DAY_S + (minutes.bit_length() - 1) * 60 + self._seconds.bit_length() - 1
 
     def chunks(self, low: int, high: int) -> Iterator[Chunk]:
-        """The members in low <= wall < high, ascending."""
-        single = self._seconds & (self._seconds - 1) == 0
-        inner = [0] if single else [second * US for second in bits(self._seconds)]
-        shift = _lowest(self._seconds) * US if single else 0
-        whole = [minute * 60 * US + shift for minute in bits(self._minutes)]
+        """The members in low <= wall < high, ascending: by days, hours or minutes, as dense as they are."""
+        pieces, size = self._pieces()
         low_us, high_us = low * US, high * US
         day = self._days.first(low // DAY_S)
         while (base := day * DAY_US) < high_us:
-            minutes = whole
-            if base < low_us or base + DAY_US > high_us:
-                # A chunk of a minute may hold members on both sides of the border.
-                margin = 0 if single else 60 * US
-                minutes = [tod for tod in whole if low_us - margin <= base + tod < high_us]
-            if single:
-                yield base, minutes
-            else:
-                yield from _minute_chunks(base, minutes, inner, low_us, high_us)
+            for start, offsets in pieces:
+                opens = base + start
+                if opens >= high_us:
+                    break
+                if opens >= low_us and opens + size <= high_us:
+                    yield opens, offsets
+                elif opens + size > low_us:
+                    yield opens, [at for at in offsets if low_us <= opens + at < high_us]
             day = self._days.first(day + 1)
+
+    def _pieces(self) -> tuple[list[Chunk], int]:
+        """The chunks of one day and the time that each of them covers, in microseconds."""
+        if self._seconds & (self._seconds - 1):
+            seconds = [second * US for second in bits(self._seconds)]
+            return [(minute * MINUTE_US, seconds) for minute in bits(self._minutes)], MINUTE_US
+        shift = _lowest(self._seconds) * US
+        if self._minutes.bit_count() <= _MANY:
+            return [(0, [minute * MINUTE_US + shift for minute in bits(self._minutes)])], DAY_US
+        pieces: list[Chunk] = []
+        # Most hours look alike: they share one list, which the reader recognises.
+        known: dict[int, list[int]] = {}
+        for hour in range(24):
+            minutes = self._minutes >> hour * 60 & (1 << 60) - 1
+            if minutes and minutes not in known:
+                known[minutes] = [minute * MINUTE_US + shift for minute in bits(minutes)]
+            if minutes:
+                pieces.append((hour * 60 * MINUTE_US, known[minutes]))
+        return pieces, 60 * MINUTE_US
 
     def count(self, low: int, high: int) -> int:
         """How many members are in low <= wall < high."""
@@ -156,17 +189,6 @@ class Since:
     def count(self, low: int, high: int) -> int:
         """How many members are in low <= wall < high."""
         return self._walls.count(max(low, self._start), high)
-
-
-def _minute_chunks(
-    base: int, minutes: Sequence[int], seconds: list[int], low_us: int, high_us: int
-) -> Iterator[Chunk]:
-    for tod in minutes:
-        start = base + tod
-        if start < low_us or start + 60 * US > high_us:
-            yield start, [second for second in seconds if low_us <= start + second < high_us]
-        else:
-            yield start, seconds
 
 
 def _lowest(mask: int) -> int:
