@@ -20,6 +20,7 @@ class Problems(UsageError):
     def __init__(self, errors: list[CronqError]) -> None:
         super().__init__("; ".join(error.message for error in errors))
         self.errors = errors
+        self.exit_code = errors[0].exit_code
 
 
 def report(error: CronqError, session: Session) -> int:

@@ -32,3 +32,40 @@ def hint_about_scheduler(session: Session) -> None:
 
     if not is_held(session.place.lock):
         session.hint("no scheduler is running; start one with `cronq run`")
+
+
+def answer_changes(
+    session: Session, verb: str, changed: list[tuple[Job, Job]], jobs: list[Job], *, already: str
+) -> None:
+    """Say of each job what became of it: changed, or so already."""
+    from cronq.cli._documents import job_document
+
+    names = {after.name for _, after in changed}
+    if session.options.json:
+        session.json({"jobs": [job_document(job) | {"changed": job.name in names} for job in jobs]})
+        return
+    for job in jobs:
+        if session.options.quiet:
+            session.line(job.name)
+        elif job.name not in names:
+            session.line(f"{job.name} {already}")
+        elif job.paused_at is not None:
+            session.line(f"{verb} {job.name}")
+        else:
+            session.line(f"{verb} {job.name} · {next_run(session, job)}")
+
+
+def confirm(session: Session, question: str) -> bool:
+    """Ask a person; only an explicit yes is one.
+
+    Raises:
+        UsageError: Nobody is there to answer.
+    """
+    from cronq.errors import UsageError
+
+    environment = session.environment
+    if not environment.can_ask or environment.stdin is None:
+        raise UsageError(f"cannot ask: {question}", hint="give --yes; nothing was changed")
+    session.terminal.err.write(f"{question} [y/N] ")
+    session.terminal.err.flush()
+    return environment.stdin.readline().strip().lower() in {"y", "yes"}

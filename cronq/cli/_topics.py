@@ -1,0 +1,133 @@
+"""The texts of `cronq help TOPIC`."""
+
+from __future__ import annotations
+
+from cronq.errors import ExitCode
+
+_EXIT_CODES = {
+    ExitCode.OK: "done; also: nothing to list, and a clean stop",
+    ExitCode.FAILED: "it ran and the answer is bad: the awaited run failed, there is no fire time",
+    ExitCode.USAGE: "usage: a wrong option, schedule, zone or duration; nothing was changed",
+    ExitCode.NOT_FOUND: "no such job or run",
+    ExitCode.CONFLICT: "conflict: the name is taken, a scheduler runs already, the run is done",
+    ExitCode.STORE: "the database: missing, busy, too new, damaged, full, or not yours",
+    ExitCode.BUG: "a bug in cronq",
+    ExitCode.WAIT_TIMEOUT: "the time of --wait --timeout ran out",
+    ExitCode.EXEC_FAILED: "exec only: cronq could not start the command",
+    ExitCode.EXEC_CANNOT: "exec only: the command cannot be executed",
+    ExitCode.EXEC_NOT_FOUND: "exec only: the command was not found",
+    ExitCode.INTERRUPTED: "interrupted from the keyboard",
+}
+
+_SCHEDULES = """\
+A schedule is one word for the shell: quote it.
+
+  '0 2 * * *'              minute, hour, day of month, month, day of week
+  '30 0 2 * * *'           six fields: seconds first
+  '*/15 9-17 * * mon-fri'  steps, ranges, lists, names of months and days
+  '0 9 L * *'              the last day of the month; 15W: the weekday nearest the
+                           15th; 5#3: the third Friday; 5L: the last Friday
+  'H 2 * * *'              H: a value of cronq's choice, the same for a job always
+  @hourly @daily @weekly @monthly @yearly @midnight @annually
+  @reboot                  once when the scheduler starts, once a boot
+  'every 10m'              from midnight on in the job's zone; also
+  'every 10m from 09:00 between 09:00-17:00 on mon-fri'
+  'at 2026-12-24T18:00'    once; also 'at tomorrow 09:00', 'in 10m'
+  '0 9 * * * ; 0 17 * * *' several, joined
+
+When both day fields are set, either is enough, unless one begins with `*`: that
+is the rule of crontab(5). Clock changes (--dst cron, the default): a fixed time
+that the change leaps over runs at the first minute after it, and one that comes
+twice runs once; schedules with `*` in the minute or hour, and `every`, follow the
+clock. --dst skip and --dst both differ. What a schedule means: cronq next 'SCHEDULE'
+"""
+
+_ENVIRONMENT = """\
+Variables that cronq reads:
+
+  CRONQ_DB                 the database, as --db
+  CRONQ_ASCII              use ASCII characters only, as --ascii
+  CRONQ_NO_PROGRESS        no moving display in `cronq run`
+  CRONQ_DEBUG              print tracebacks of bugs
+  CRONQ_DB_ALLOW_NETWORK   accept a database on a network file system
+  NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, TERM, COLUMNS, CI
+  XDG_DATA_HOME, XDG_STATE_HOME, XDG_CONFIG_HOME, STATE_DIRECTORY
+
+Which database: --db, else CRONQ_DB, else the nearest .cronq folder from the working
+directory upwards, else $STATE_DIRECTORY/cronq.db (systemd), else
+$XDG_DATA_HOME/cronq/cronq.db. `cronq status` says which, and why.
+
+Variables that a job's command gets, besides PATH as recorded and --env:
+
+  CRONQ_JOB                the job's name
+  CRONQ_RUN_ID             the run's number
+  CRONQ_ATTEMPT            1, and one more for each retry
+  CRONQ_FIRE_TIME          what the run is about, in UTC; a retry keeps it
+  CRONQ_FIRE_TIME_LOCAL    the same in the job's zone
+  CRONQ_LAG                seconds from then to the start
+  CRONQ_LAST_SUCCESS       what the last successful run was about; empty if none
+  CRONQ_TRIGGER            schedule, catch_up, manual, backfill, chain or startup
+"""
+
+_JSON = """\
+With --json the answer is one object with "schema": 1. Within schema 1, keys are only
+added. Instants are RFC 3339 in UTC (2026-01-02T08:00:00Z); durations are seconds, in
+keys that end in _s; what does not apply is null, never absent.
+
+  list      jobs[]: name schedule tz next_fire_at paused_at revision created_at
+            changed_at queued running running_since last{a run} recent[]{id outcome
+            duration_s}
+  show      job: as list, with sentence warnings[] definition{command{kind words[]
+            args} env{} …} runs[]
+  add, set  job: as list, with definition{}; set also: changed
+  pause, resume    jobs[]: as list, with changed
+  runs      runs[]: id job trigger state outcome reason fire_at last_fire_at
+            fire_count logical_at queued_at available_at started_at finished_at lag_s
+            duration_s attempt failures exit_code signal priority revision stop_reason
+            worker
+  trigger, retry, cancel   runs[]: as runs; with --wait, as they ended
+  next      fire_times[]: at local tz schedule job note;
+            schedules[]: schedule job tz sentence warnings[]
+  logs      run job attempt lines[]; with -f, one object a line: run job attempt line
+  status    scheduler{running pid host since} database{path rule exists logs}
+            totals{jobs paused queued running oldest_queued_at} tzdata
+  init      database created
+
+  state     queued running done
+  outcome   success failure timeout cancelled abandoned skipped missed
+  trigger   schedule catch_up manual backfill chain startup
+"""
+
+_SYSTEMD = """\
+# ~/.config/systemd/user/cronq.service, then:
+#   systemctl --user enable --now cronq && loginctl enable-linger
+[Unit]
+Description=cronq scheduler
+Documentation=man:systemd.service(5)
+
+[Service]
+Type=notify
+ExecStart=%h/.local/bin/cronq run
+# TERM lets running jobs finish; what is left after TimeoutStopSec is killed.
+KillMode=mixed
+TimeoutStopSec=90
+Restart=on-failure
+# 2: the request is wrong, 4: another scheduler runs; trying again helps neither.
+RestartPreventExitStatus=2 4
+WatchdogSec=60
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def topic_text(topic: str) -> str:
+    """Return the text of a topic."""
+    if topic == "exit-codes":
+        return "".join(f"  {int(code):>3}  {_EXIT_CODES[code]}\n" for code in ExitCode)
+    return {
+        "schedules": _SCHEDULES,
+        "environment": _ENVIRONMENT,
+        "json": _JSON,
+        "systemd": _SYSTEMD,
+    }[topic]

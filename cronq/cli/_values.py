@@ -1,0 +1,70 @@
+"""Values of a definition in words, what differs between two, and what to type to go back."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import fields
+
+from cronq.cli._command import shown
+from cronq.model import Command, CommandKind, Definition
+from cronq.render.text import plain
+
+
+def differences(old: Definition, new: Definition) -> list[tuple[str, str, str]]:
+    """Return (field, old, new) in words; values of variables are not shown."""
+    found = []
+    for field in fields(Definition):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if before != after:
+            label = field.name.removesuffix("_s").replace("_", "-")
+            found.append((label, value_words(field.name, before), value_words(field.name, after)))
+    return found
+
+
+def value_words(name: str, value: object) -> str:
+    """Return a definition's value as it would be typed; variables by name only."""
+    if value is None:
+        return "none"
+    if isinstance(value, Command):
+        return shown(value)
+    if name == "env" and isinstance(value, tuple):
+        return ", ".join(key for key, _ in value) or "none"
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    if name.endswith("_s") and isinstance(value, int | float):
+        from cronq.schedule.duration import format_duration
+
+        return format_duration(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return plain(str(value))
+
+
+def undo_words(old: Definition, new: Definition) -> list[str]:
+    """Return the words after `cronq set NAME` that bring the old definition back."""
+    words: list[str] = []
+    command: list[str] = []
+    for field in fields(Definition):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if before == after or field.name == "path":
+            continue
+        if field.name == "schedule":
+            words.insert(0, shlex.quote(before))
+        elif isinstance(before, Command):
+            command = _undo_command(before)
+        elif field.name == "env":
+            words += _undo_env(dict(before), dict(after))
+        else:
+            option = field.name.removesuffix("_s").replace("_", "-")
+            words.append(f"--{option} {shlex.quote(value_words(field.name, before))}")
+    return words + command
+
+
+def _undo_command(command: Command) -> list[str]:
+    text = shown(command)
+    return [f"-- {text}" if command.kind is CommandKind.ARGV else text]
+
+
+def _undo_env(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    back = [f"--env {name}=…" for name, value in before.items() if after.get(name) != value]
+    return back + [f"--unset-env {name}" for name in after if name not in before]
