@@ -42,6 +42,7 @@ class CronqCommand(TyperCommand):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse what stands before `--`; Click would forget where that was."""
+        cast("Session", ctx.obj).command = ctx.command_path
         if self.takes_argv and "--" in args:
             border = args.index("--")
             cast("Session", ctx.obj).argv = tuple(args[border + 1 :])

@@ -36,7 +36,7 @@ def report(error: CronqError, session: Session) -> int:
 def error_lines(error: CronqError, width: int = 80, *, color: bool = False) -> list[str]:
     """Return the lines of one error."""
     lines = [f"{paint(Word('error:', Tone.RED), color=color)} {plain(error.message)}"]
-    if error.text is not None and error.span is not None:
+    if error.text is not None and error.text.strip() and error.span is not None:
         lines += _pointed(error.text, error.span, width)
     lines += [f"  {plain(detail)}" for detail in error.details]
     if error.hint:
@@ -80,15 +80,19 @@ def from_typer(error: TyperException, command: str) -> UsageError:
     invalid = re.match(r"Invalid value for (.+?): (.*)$", message, re.DOTALL)
     if invalid:
         name = invalid[1].split(" / ")[0].strip("'")
-        message = f"{name}: {_choices(invalid[2])}"
+        message = f"{name}: {_value_problem(invalid[2])}"
+    else:
+        message = message[:1].lower() + message[1:]
     text = re.sub(r"'([^']*)'", r"`\1`", message.rstrip("."))
-    return UsageError(text[:1].lower() + text[1:], hint=f"see {command} --help")
+    return UsageError(plain(text), hint=f"see {command} --help")
 
 
-def _choices(text: str) -> str:
-    return (
-        text.replace("is not one of", "is none of").replace("<", "< ").replace("< =", "<=").replace("< ", "<")
-    )
+def _value_problem(text: str) -> str:
+    """Return what Click says about a value, in our words."""
+    text = re.sub(r"is not in the range x>=(\d+)", r"is less than \1", text)
+    text = re.sub(r"is not in the range (\d+)<=x<=(\d+)", r"is out of range \1 to \2", text)
+    text = re.sub(r"is not a valid (int|integer)( range)?", "is not a whole number", text)
+    return text.replace("is not one of", "is none of")
 
 
 def _near(error: TyperException, command: str) -> str:

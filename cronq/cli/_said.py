@@ -18,16 +18,25 @@ def next_run(session: Session, job: Job) -> str:
     if job.next_fire_at is None:
         return "runs at the start of the scheduler"
     now = session.started_at
-    tz = session.options.tz or job.definition.tz
+    tz = session.tz(job.definition.tz)
     zone = session.shown_zone(tz)
     when = relative(job.next_fire_at, now, zone)
     moment = wall(job.next_fire_at, now, zone)
     change = offset_change(job.next_fire_at, now, zone)
-    return f"next run {when} ({moment} {tz})" + (f" {change}" if change else "")
+    text = f"{moment} {tz}" if moment.startswith(when) else f"{when} ({moment} {tz})"
+    return f"next run {text} {change}".rstrip()
+
+
+def zone_label(session: Session, tz: str) -> str:
+    """Return the zone of a schedule, and the one its times are shown in if that is another."""
+    shown = session.tz(tz)
+    return tz if shown == tz else f"{tz}; times in {shown}"
 
 
 def hint_about_scheduler(session: Session) -> None:
     """Say so if no scheduler is there to act on what was just done."""
+    if session.options.quiet or session.options.json:
+        return
     from cronq.lock import is_held
 
     if not is_held(session.place.lock):

@@ -52,12 +52,14 @@ class Session:
     Attributes:
         fields: Definition options as they were typed, for the commands that take them.
         argv: The words after `--`; None if there was no `--`.
+        command: What is being parsed, as in `cronq list`.
     """
 
     environment: Environment
     options: Options = field(default_factory=Options)
     fields: Mapping[str, object] = field(default_factory=dict)
     argv: tuple[str, ...] | None = None
+    command: str = "cronq"
 
     @staticmethod
     def of(ctx: typer.Context) -> Session:
@@ -112,11 +114,17 @@ class Session:
 
         ring(self.place.bell)
 
-    def zone(self, name: str) -> tzinfo:
-        """Return the zone in which to show times: that of `--tz`, else the one named here."""
+    def tz(self, otherwise: str | None = None) -> str:
+        """Return the zone's name that was given with `--tz`, else this one, else the machine's."""
+        if self.options.tz is not None:
+            return self.options.tz
+        return otherwise if otherwise is not None else self.local_zone_name()
+
+    def zone(self, name: str | None = None) -> tzinfo:
+        """Return the zone in which to show times; see `tz`. Raises: TimezoneError."""
         from cronq.schedule.zones import zone
 
-        return zone(self.options.tz or name)
+        return zone(self.tz(name))
 
     def shown_zone(self, name: str) -> tzinfo:
         """Return the zone to show a job's times in; UTC if its own is gone from the zone data."""
@@ -127,7 +135,7 @@ class Session:
         try:
             return self.zone(name)
         except TimezoneError:
-            if self.options.tz:
+            if self.options.tz is not None:
                 raise
             return UTC
 
@@ -177,8 +185,8 @@ class Session:
     # Talk: standard error
 
     def tell(self, text: str) -> None:
-        """Say something beside the answer; `--quiet` silences it."""
-        if not self.options.quiet:
+        """Say something beside the answer; `--quiet` silences it, and so does `--json`."""
+        if not self.options.quiet and not self.options.json:
             self.terminal.err.write(f"{plain(text)}\n")
 
     def warn(self, text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cronq.cli._documents import run_document
+from cronq.cli._said import hint_about_scheduler
 from cronq.errors import ExitCode, UsageError
 from cronq.model import Attempt, Outcome, Run, State
 from cronq.render.text import Word
@@ -30,10 +31,7 @@ def answer_queued(session: Session, runs: Sequence[Run], *, wait: bool, timeout:
     elif not session.options.json:
         session.lines(f"queued {run.job} #{run.id}" for run in runs)
     session.terminal.out.flush()
-    if not (session.options.json and not wait):
-        from cronq.cli._said import hint_about_scheduler
-
-        hint_about_scheduler(session)
+    hint_about_scheduler(session)
     if not wait:
         if session.options.json:
             session.json({"runs": [run_document(run, None) for run in runs]})

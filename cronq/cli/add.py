@@ -58,20 +58,21 @@ def command(
         return 0
     job, verb = _store(session, new, replace_job=replace_job, paused=paused)
     _answer(session, job, verb)
-    if not session.options.json:
-        hint_about_scheduler(session)
+    hint_about_scheduler(session)
     return 0
 
 
 def _read(session: Session, given: list[str]) -> tuple[Definition, Schedule]:
     """Check everything that was asked for, before anything is touched."""
-    name = given[0] if given else "NAME"
-    wrong_name = check_name(name) if given else UsageError("there is no name", hint=f"usage: cronq {USAGE}")
+    if not given:
+        raise UsageError("there is no name", hint=f"usage: cronq {USAGE}")
+    name = given[0]
+    wrong_name = check_name(name)
     after = " -- …" if session.argv is None else f" -- {shlex.join(session.argv)}"
     before = f"cronq add {'NAME' if wrong_name else name}"
     # The schedule before all else: if the shell expanded a `*`, every other complaint would mislead.
     text = one_schedule(given[1:], before=before, after=after, cwd=session.environment.cwd())
-    tz = session.options.tz or session.local_zone_name()
+    tz = session.tz()
     draft = draft_from(session, base=None)
     schedule = None
     try:

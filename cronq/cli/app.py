@@ -60,8 +60,7 @@ def _invoke(arguments: list[str], session: Session) -> object:
     except typer.Exit as error:
         return error.exit_code
     except typer.TyperException as error:
-        failed = getattr(error, "ctx", None)
-        raise from_typer(error, failed.command_path if failed else "cronq") from error
+        raise from_typer(error, session.command) from error
 
 
 def _reader_has_enough(session: Session) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from cronq.cli._definition import NAME
 from cronq.cli._errors import Problems
+from cronq.cli._said import zone_label
 from cronq.cli._schedules import one_schedule, read_schedule, schedule_of, was_expanded
 from cronq.cli._session import Session
 from cronq.clock import datetime_from_us, us_from_datetime
@@ -19,6 +20,7 @@ from cronq.render.times import full, iso, iso_local, offset, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import tzinfo
 
     from cronq.schedule import Schedule
 
@@ -75,7 +77,7 @@ def command(
     if session.options.json:
         session.json(_document(session, found))
     elif session.for_people:
-        _tell(session, found)
+        _tell(session, found, after)
     else:
         session.rows(
             ["utc", "local", "tz", "name", "note"],
@@ -96,8 +98,9 @@ def _asked(session: Session, words: list[str], dst: str | None) -> list[Asked]:
             if job is not None:
                 asked.append(Asked(job.name, schedule_of(job), job))
                 continue
-            tz = session.options.tz or session.local_zone_name()
-            schedule = read_schedule(word, tz=tz, name="", dst=dst or "cron", now=session.started_at)
+            schedule = read_schedule(
+                word, tz=session.tz(), name="", dst=dst or "cron", now=session.started_at
+            )
             asked.append(Asked(schedule.text, schedule, None))
         except ScheduleError as error:
             _blame_shell(session, words)
@@ -169,42 +172,46 @@ def _backwards(schedule: Schedule, start: Micros, end: Micros | None) -> Iterato
         at = schedule.prev_us(at)
 
 
-def _tell(session: Session, found: list[tuple[Asked, list[FireTime]]]) -> None:
+def _tell(session: Session, found: list[tuple[Asked, list[FireTime]]], after: Micros) -> None:
     for index, (one, fires) in enumerate(found):
         if index:
             session.line()
         if one.job is not None:
             session.words(Word(plain(one.label), Tone.BOLD), f"  {plain(one.schedule.text)}")
-        session.line(f"{one.schedule.explain()}  ({session.options.tz or one.schedule.tz})")
+        session.line(f"{one.schedule.explain()}  ({zone_label(session, one.schedule.tz)})")
         for warning in one.schedule.warnings(datetime_from_us(session.started_at)):
             session.words(Word(f"{warning.severity}:", Tone.YELLOW), f" {warning.message}")
         if one.job is not None and one.job.paused_at is not None:
             session.words(Word("note:", Tone.YELLOW), " the job is paused; none of these will run")
         if not fires:
             session.line("  no fire time")
-        _lines(session, one, fires)
+        _lines(session, one, fires, after)
 
 
-def _lines(session: Session, one: Asked, fires: list[FireTime]) -> None:
+def _lines(session: Session, one: Asked, fires: list[FireTime], after: Micros) -> None:
     now = session.started_at
     zone = session.zone(one.schedule.tz)
-    shown = [
-        (full(f.at, zone), offset(f.at, zone), relative(f.at, now, zone, units=2), f.note) for f in fires
-    ]
+    shown = [(full(f.at, zone), offset(f.at, zone), _away(f.at, now, zone), f.note) for f in fires]
     widths = [max((len(row[column]) for row in shown), default=0) for column in range(3)]
-    before = offset(now, zone)
+    before = offset(after, zone)
     for when, utc_offset, away, note in shown:
         change = f"({before} → {utc_offset})" if utc_offset != before else ""
         before = utc_offset
-        away = "" if away == when[4:14] else away
         remark = "  ".join(text for text in (change, note) if text)
-        line = f"  {when:<{widths[0]}}  {utc_offset:<{widths[1]}}  {away:<{widths[2]}}"
-        session.words(line.rstrip() if not remark else line + "  ", Word(remark, Tone.YELLOW))
+        cells = (when, utc_offset, away)
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True) if width)
+        session.words(f"  {line.rstrip()}" if not remark else f"  {line}  ", Word(remark, Tone.YELLOW))
+
+
+def _away(at: Micros, now: Micros, zone: tzinfo) -> str:
+    """Return `in 1d 4h`; nothing where that would be the date again."""
+    text = relative(at, now, zone, units=2)
+    return "" if text == full(at, zone)[4:14] else text
 
 
 def _row(session: Session, one: Asked, fire: FireTime) -> list[str]:
     zone = session.zone(one.schedule.tz)
-    tz = session.options.tz or one.schedule.tz
+    tz = session.tz(one.schedule.tz)
     return [iso(fire.at) or "", iso_local(fire.at, zone), tz, one.label, fire.note]
 
 
@@ -214,7 +221,7 @@ def _document(session: Session, found: list[tuple[Asked, list[FireTime]]]) -> di
             {
                 "at": iso(fire.at),
                 "local": iso_local(fire.at, session.zone(one.schedule.tz)),
-                "tz": session.options.tz or one.schedule.tz,
+                "tz": session.tz(one.schedule.tz),
                 "schedule": one.schedule.text,
                 "job": one.job.name if one.job else None,
                 "note": fire.note or None,

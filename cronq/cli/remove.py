@@ -40,6 +40,9 @@ def command(
     with session.store(read_only=dry_run) as store:
         chosen = [overview.job.name for overview in store.overviews(recent=0)] if all_jobs else names or []
         chosen = list(dict.fromkeys(chosen))
+        if not chosen:
+            session.tell("there is nothing to remove")
+            return 0
         question = _question(store, chosen, all_jobs=all_jobs)
         if dry_run:
             session.lines(f"would remove {name}" for name in chosen)
@@ -47,18 +50,18 @@ def command(
         if question and not yes and not confirm(session, question):
             session.tell("nothing was changed")
             return 1
-        changed = change_jobs(session, store, chosen, _remove) if chosen else []
+        changed = change_jobs(session, store, chosen, _remove)
     for before, _ in changed:
         session.line(before.name if session.options.quiet else f"removed {before.name} · its history stays")
     return 0
 
 
 def _question(store: Store, names: list[str], *, all_jobs: bool) -> str:
-    due = store.due(names) if names else []
+    due = store.due(names)
     running = [one.job.name for one in due if one.active.running]
     if running:
         return f"{joined(running)} {'is' if len(running) == 1 else 'are'} running; remove {_them(names)}?"
-    if len(names) > 1 or (all_jobs and names):
+    if len(names) > 1 or all_jobs:
         return f"remove {_them(names)}?"
     return ""
 

@@ -27,7 +27,7 @@ _COLUMNS = (
     Column("JOB"),
     Column("FIRE TIME"),
     Column("STARTED", leaves=3),
-    Column("OUTCOME", least=12),
+    Column("OUTCOME", least=12, fair=24),
     Column("TOOK", right=True, leaves=4),
     Column("TRIGGER", leaves=1),
     Column("TRY", right=True, leaves=2),
@@ -122,8 +122,8 @@ def _since(session: Session, text: str | None) -> Micros | None:
         return None
     from cronq.schedule.instant import parse_instant
 
-    tz = session.options.tz or session.local_zone_name()
-    return us_from_datetime(parse_instant(text, tz=tz, now=datetime_from_us(session.started_at)))
+    now = datetime_from_us(session.started_at)
+    return us_from_datetime(parse_instant(text, tz=session.tz(), now=now))
 
 
 def _read(session: Session, query: RunQuery) -> tuple[list[tuple[Run, Attempt | None]], list[Job]]:
@@ -140,7 +140,7 @@ def _table(session: Session, runs: list[tuple[Run, Attempt | None]]) -> None:
     if not runs:
         return
     style, now = session.terminal.style, session.started_at
-    zone = session.zone(session.options.tz or session.local_zone_name())
+    zone = session.zone()
     rows = []
     for run, attempt in runs:
         word = run_word(run, now, ascii_only=style.ascii_only)

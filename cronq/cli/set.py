@@ -99,7 +99,9 @@ class _Redefinition:
     def _schedule(self, job: Job, draft: Draft, now: Micros) -> Schedule:
         """Return the schedule afterwards; put what is new about it into the draft."""
         old = job.definition
-        tz = self._session.options.tz or old.tz
+        tz = self._session.tz(old.tz)
+        if self._session.options.tz is not None:
+            draft.values["tz"] = tz
         dst = str(draft.values.get("dst", old.dst))
         if self._schedule_text is None and (tz, dst) == (old.tz, old.dst):
             return schedule_of(job)
@@ -107,8 +109,6 @@ class _Redefinition:
         schedule = read_future_schedule(text, tz=tz, name=job.name, dst=dst, now=now)
         if self._schedule_text is not None:
             draft.values["schedule"] = schedule.text
-        if self._session.options.tz:
-            draft.values["tz"] = schedule.tz
         return schedule
 
 

@@ -9,6 +9,7 @@ import typer
 
 from cronq.cli._command import shown
 from cronq.cli._documents import definition_document, job_document, run_document
+from cronq.cli._said import zone_label
 from cronq.cli._schedules import schedule_of
 from cronq.cli._session import Session
 from cronq.cli._values import value_words
@@ -91,9 +92,11 @@ def _tell(
     reveal: bool,
 ) -> None:
     style, now = session.terminal.style, session.started_at
-    tz = session.options.tz or job.definition.tz
-    zone = session.zone(tz)
-    session.words(Word(plain(job.name), Tone.BOLD), f"  {plain(schedule.explain())}  ({tz})")
+    zone = session.zone(job.definition.tz)
+    session.words(
+        Word(plain(job.name), Tone.BOLD),
+        f"  {plain(schedule.explain())}  ({zone_label(session, schedule.tz)})",
+    )
     session.line()
     pairs = _definition_pairs(job.definition, all_fields=session.options.verbose, reveal=reveal)
     pairs += [

@@ -18,7 +18,7 @@ NARROW = 60
 
 _COLUMNS = (
     Column("NAME"),
-    Column("SCHEDULE", least=8),
+    Column("SCHEDULE", least=8, fair=20),
     Column("NEXT"),
     Column("LAST", leaves=3),
     Column("TOOK", right=True, leaves=2),

@@ -22,12 +22,14 @@ class Column:
         right: Numbers stand at the right.
         leaves: Columns leave in ascending order of this when there is no room; 0 never leaves.
         least: It may be cut down to this many cells, after all others have left; None: never cut.
+        fair: It is cut to this many cells before another column leaves; one long text does not cost a column.
     """
 
     title: str
     right: bool = False
     leaves: int = 0
     least: int | None = None
+    fair: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,19 @@ def _remaining(columns: Sequence[Column], widths: list[int], width: int) -> list
     shown = list(range(len(columns)))
     leaving = sorted((index for index in shown if columns[index].leaves), key=lambda i: columns[i].leaves)
     for index in leaving:
-        if _total(columns, widths, shown, least=False) <= width:
+        if _total([min(w, c.fair or w) for w, c in zip(widths, columns, strict=True)], shown) <= width:
             break
         shown.remove(index)
     return shown
 
 
-def _total(columns: Sequence[Column], widths: list[int], shown: list[int], *, least: bool) -> int:
-    cells = (min(widths[i], columns[i].least or widths[i]) if least else widths[i] for i in shown)
-    return sum(cells) + len(GAP) * (len(shown) - 1)
+def _total(widths: list[int], shown: list[int]) -> int:
+    return sum(widths[index] for index in shown) + len(GAP) * (len(shown) - 1)
 
 
 def _narrow(columns: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
     for index in shown:
-        excess = _total(columns, widths, shown, least=False) - width
+        excess = _total(widths, shown) - width
         least = columns[index].least
         if excess > 0 and least is not None:
             widths[index] = min(widths[index], max(least, widths[index] - excess))
