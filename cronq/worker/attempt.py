@@ -16,7 +16,7 @@ from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment
 from cronq.worker.files import open_log
 from cronq.worker.inbox import Inbox
-from cronq.worker.liveness import Hint, attempt_file, take_lock, write_hint
+from cronq.worker.liveness import Hint, lock_attempt, write_hint
 from cronq.worker.messages import Stop
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -43,7 +43,7 @@ class CommandAttempt:
         """
         claim = self._claim
         try:
-            lock_fd = take_lock(attempt_file(self._place, claim.key))
+            lock_fd = lock_attempt(self._place, claim.worker, claim.key)
         except OSError as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
         try:

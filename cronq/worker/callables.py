@@ -24,7 +24,7 @@ from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment
 from cronq.worker.files import open_log
 from cronq.worker.inbox import Inbox
-from cronq.worker.liveness import Hint, attempt_file, take_lock, write_hint
+from cronq.worker.liveness import Hint, lock_attempt, write_hint
 from cronq.worker.messages import Stop
 from cronq.worker.modules import ModuleCache
 from cronq.worker.supervision import LEFTOVER_GRACE_S, Order, Supervision, Verdict
@@ -67,7 +67,7 @@ class CallableAttempt:
         Dies: The callable dies with this process; the pool sees how.
         """
         try:
-            lock_fd = take_lock(attempt_file(self._place, claim.key))
+            lock_fd = lock_attempt(self._place, claim.worker, claim.key)
         except OSError as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
         try:
@@ -194,12 +194,17 @@ class CallableAttempt:
             raise
         os.close(log_fd)
         _apply(environment)
+        stdin = sys.stdin
+        if stdin_fd != -1:
+            # `multiprocessing` has put a stream of its own there.
+            sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: PTH123, SIM115
         path = list(sys.path)
         sys.path.insert(0, definition.cwd)
         try:
             yield
         finally:
             sys.path[:] = path
+            sys.stdin = stdin
             _flush()
             self._restore_streams(stdin_fd)
             # Not to keep a file system busy that somebody wants to unmount.

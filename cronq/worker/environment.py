@@ -26,21 +26,24 @@ class EnvironmentFileError(ValueError):
     """A file of variables cannot be read; the text says where. It ends the attempt and goes no further."""
 
 
+def inherited_part(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that every command gets from the scheduler's environment."""
+    return {name: value for name, value in environ.items() if name in INHERITED or name.startswith("LC_")}
+
+
 def command_environment(claim: Claim, inherited: Mapping[str, str], now: Micros) -> dict[str, str]:
     """Return all variables of an attempt.
 
     Args:
         claim: What is executed.
-        inherited: The scheduler's environment.
+        inherited: The `inherited_part` of the scheduler's environment.
         now: When it is started, for `CRONQ_LAG`.
 
     Raises:
         EnvironmentFileError: The job's file of variables cannot be read.
     """
     definition = claim.definition
-    environment = {name: inherited[name] for name in INHERITED if name in inherited}
-    environment |= {name: value for name, value in inherited.items() if name.startswith("LC_")}
-    environment["PATH"] = definition.path
+    environment = {**inherited, "PATH": definition.path}
     if definition.env_file is not None:
         environment |= read_env_file(Path(definition.cwd) / definition.env_file)
     environment |= definition.env

@@ -1,7 +1,7 @@
 """Does it live? Answered by the kernel: whoever lives holds a lock, and death frees it.
 
-Each worker holds `<worker>.worker`. Each attempt has `<run>.<attempt>.lock`: the worker locks it before the
-command is started, and the command inherits the open file description (flock(2)), so the lock is held as long
+Each worker holds `<worker>.worker`. Each attempt has `<run>.<attempt>.lock`, locked before the command is
+started, and the command inherits the open file description (flock(2)), so the lock is held as long
 as either of them lives, and it cannot be taken over by a pid that was used again. What is written in the
 files (pid, start, boot) is for signals and for people.
 
@@ -21,7 +21,8 @@ import errno
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 
 from cronq import clock
@@ -60,14 +61,59 @@ def attempt_file(place: Place, key: AttemptKey) -> Path:
     return place.attempts / f"{key[0]}.{key[1]}.lock"
 
 
+def spare_file(place: Place, worker: str) -> Path:
+    """Return the file that becomes the lock of a worker's next attempt.
+
+    It goes round: spare, lock, spare. To make and remove a file for each attempt is the dearest part of a
+    start on some file systems (ext4 without a journal passes over recently freed inodes one by one).
+    """
+    return place.attempts / f"{worker}.spare"
+
+
+def lock_attempt(place: Place, worker: str, key: AttemptKey) -> int:
+    """Return a descriptor that holds the lock of an attempt.
+
+    Dies: The file gets the attempt's name when it is locked already, so nobody finds it unlocked.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    spare = spare_file(place, worker)
+    try:
+        fd = _lock(open_private(spare, os.O_RDWR | os.O_CREAT), 0.0)
+    except BlockingIOError:
+        # A process that outlived its attempt still has it.
+        _unlink(spare)
+        fd = _lock(open_private(spare, os.O_RDWR | os.O_CREAT | os.O_EXCL), 0.0)
+    try:
+        os.rename(spare, attempt_file(place, key))  # noqa: PTH104 - for each attempt
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def unlock_attempt(place: Place, worker: str, key: AttemptKey) -> None:
+    """Take the file of an attempt whose end is in the store for the next one."""
+    path = attempt_file(place, key)
+    try:
+        os.truncate(path, 0)
+        os.rename(path, spare_file(place, worker))  # noqa: PTH104 - for each attempt
+    except OSError:
+        _unlink(path)
+
+
 def take_lock(path: Path) -> int:
     """Return a descriptor that holds the lock of a file, which is made.
 
     Raises:
         OSError: The file cannot be made, or somebody else holds the lock.
     """
-    fd = open_private(path, os.O_RDWR | os.O_CREAT)
-    deadline = clock.monotonic() + _LOCK_BOUND_S
+    return _lock(open_private(path, os.O_RDWR | os.O_CREAT), _LOCK_BOUND_S)
+
+
+def _lock(fd: int, bound_s: float) -> int:
+    deadline = clock.monotonic() + bound_s
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,8 +128,13 @@ def take_lock(path: Path) -> int:
 
 def write_hint(fd: int, hint: Hint) -> None:
     """Write who holds a lock into its file; a full disk is no reason to fail."""
+    ticks = "null" if hint.start_ticks is None else hint.start_ticks
+    line = (
+        f'{{"worker_pid": {hint.worker_pid}, "pid": {hint.pid}, "start_ticks": {ticks}, '
+        f'"boot_id": {json.dumps(hint.boot_id)}, "monotonic": {hint.monotonic!r}}}\n'
+    )
     try:
-        os.pwrite(fd, json.dumps(asdict(hint)).encode() + b"\n", 0)
+        os.pwrite(fd, line.encode(), 0)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
             raise
@@ -98,8 +149,7 @@ def is_attempt_alive(place: Place, key: AttemptKey) -> bool:
     """Return whether the worker or the command of an attempt lives.
 
     A command that closed all inherited descriptors gave up the lock; it is then known by its pid, start
-    and boot. False for the instant in which the worker has made the file and not locked it yet, so ask
-    `is_worker_alive` first.
+    and boot. False while the worker has not begun with it, so ask `is_worker_alive` first.
     """
     if _is_locked(attempt_file(place, key)):
         return True
@@ -136,18 +186,34 @@ def remove_attempt(place: Place, key: AttemptKey) -> None:
 
 
 def remove_worker(place: Place, worker: str) -> None:
-    """Remove the lock file of a worker that is gone or goes."""
+    """Remove the files of a worker that is gone or goes."""
     _unlink(worker_file(place, worker))
+    _unlink(spare_file(place, worker))
 
 
-def sweep_workers(place: Place) -> int:
-    """Remove the lock files of dead workers; return how many."""
+def sweep(place: Place, held: Container[AttemptKey]) -> int:
+    """Remove the files of workers and attempts that are dead and recorded; return how many.
+
+    Args:
+        place: Where they are.
+        held: Attempts whose end is not in the store; theirs stay.
+    """
     removed = 0
     for path in place.attempts.glob("*.worker"):
         if not _is_locked(path):
+            remove_worker(place, path.stem)
+            removed += 1
+    for path in place.attempts.glob("*.lock"):
+        key = _key_of(path)
+        if key is not None and key not in held and not _is_locked(path):
             _unlink(path)
             removed += 1
     return removed
+
+
+def _key_of(path: Path) -> AttemptKey | None:
+    run_id, _, attempt = path.stem.partition(".")
+    return (int(run_id), int(attempt)) if run_id.isdecimal() and attempt.isdecimal() else None
 
 
 def _unlink(path: Path) -> None:

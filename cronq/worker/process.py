@@ -16,6 +16,7 @@ from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind, Outcome
 from cronq.worker import kernel, liveness
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.callables import CallableAttempt
+from cronq.worker.environment import inherited_part
 from cronq.worker.inbox import Inbox
 from cronq.worker.left_ends import leave_end
 from cronq.worker.messages import (
@@ -60,7 +61,8 @@ class Worker:
         self._setup = setup
         self._inbox = inbox
         # A copy, because callables get an environment of their own.
-        self._inherited = dict(os.environ)
+        self._environ = dict(os.environ)
+        self._inherited = inherited_part(self._environ)
         self._callables = CallableAttempt(setup.place, self._inherited, inbox)
         self._start: AttemptStart | None = None
         self._end: AttemptEnd | None = None
@@ -103,7 +105,7 @@ class Worker:
         self._inbox.send(start)
 
     def _forget(self, message: Acknowledged) -> None:
-        liveness.remove_attempt(self._setup.place, message.key)
+        liveness.unlock_attempt(self._setup.place, self._setup.name, message.key)
         if self._end is not None and self._end.key == message.key:
             self._end = None
 
@@ -133,7 +135,7 @@ class Worker:
         from cronq.store import open_store
 
         starts = [] if self._start is None else [self._start]
-        store = open_store(self._setup.place, environ=self._inherited)
+        store = open_store(self._setup.place, environ=self._environ)
         try:
             if end.outcome is Outcome.CANCELLED:
                 # A signal says that somebody wants it stopped; the ledger also knows why.

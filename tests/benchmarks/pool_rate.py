@@ -1,0 +1,125 @@
+"""How fast the pool is: attempts per second, and how long a claim takes to become a process.
+
+Run as `python -m tests.benchmarks.pool_rate [--workers 2 4] [--seconds 3]`. Nothing is stored: the ends are
+acknowledged at once, so these are the rates of this floor alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+from cronq import clock
+from cronq.model import AttemptEnd, AttemptStart, Claim, Command, CommandKind, Definition, Run, State, Trigger
+from cronq.store.location import Place
+from cronq.waiting import SystemClock
+from cronq.worker import kernel
+from cronq.worker.pool import Pool
+
+NOOP = Command(CommandKind.ARGV, ("/bin/true",))
+FUNCTION = Command(CommandKind.PYTHON, ("noop:noop",))
+
+
+class Bench:
+    """One pool, kept full."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        (folder / "noop.py").write_text("def noop():\n    pass\n")
+        self._folder = folder
+        self._clock = SystemClock()
+        place = Place(folder / "cronq.db", folder / "logs", "benchmark")
+        self._pool = Pool(self._clock, place, size=workers, boot_id=kernel.boot_id(), idle_s=60)
+        self._number = 0
+        self._assigned_at: dict[tuple[int, int], float] = {}
+        self._latencies: list[float] = []
+        self._pool.start()
+        while len(self._pool.idle()) < workers:
+            self._pool.want(workers)
+            self._turn()
+
+    def close(self) -> None:
+        """Send the workers home."""
+        self._pool.close()
+        self._clock.close()
+
+    def rate(self, command: Command, seconds: float) -> float:
+        """Return attempts per second with all workers busy."""
+        begun = clock.monotonic()
+        before = self._number
+        while clock.monotonic() < begun + seconds:
+            self._assign(command)
+            self._turn()
+        while self._pool.busy:
+            self._turn()
+        return (self._number - before) / (clock.monotonic() - begun)
+
+    def latency(self, command: Command, times: int) -> tuple[float, float]:
+        """Return median and 99th percentile of assign → start, in seconds, one attempt at a time."""
+        self._latencies.clear()
+        for _ in range(times):
+            self._assign(command, limit=1)
+            while self._pool.busy:
+                self._turn()
+        cuts = statistics.quantiles(self._latencies, n=100)
+        return cuts[49], cuts[98]
+
+    def _assign(self, command: Command, limit: int | None = None) -> None:
+        now = clock.now_us()
+        for worker in self._pool.idle()[:limit]:
+            self._number += 1
+            run = Run(
+                self._number, 1, "bench", 1, Trigger.MANUAL, State.RUNNING, now, now, now,
+                attempt=1, worker=worker,
+            )  # fmt: skip
+            claim = Claim(run, Definition(command, "every 1h", cwd=str(self._folder)), worker, now)
+            self._assigned_at[claim.key] = clock.monotonic()
+            self._pool.assign(claim)
+
+    def _turn(self) -> None:
+        ends = []
+        for report in self._pool.poll():
+            if isinstance(report, AttemptEnd):
+                ends.append(report.key)
+                assert report.exit_code == 0, report
+            elif isinstance(report, AttemptStart):
+                self._latencies.append(clock.monotonic() - self._assigned_at.pop(report.key))
+        self._pool.acknowledge(ends)
+        if not ends:
+            self._clock.wait(clock.now_us() + 100_000)
+
+
+def raw_rate(seconds: float) -> float:
+    """Return how often per second a bare loop starts the same command, one at a time."""
+    begun = clock.monotonic()
+    count = 0
+    while clock.monotonic() < begun + seconds:
+        subprocess.run(["/bin/true"], check=True, start_new_session=True, stdin=subprocess.DEVNULL)
+        count += 1
+    return count / (clock.monotonic() - begun)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--workers", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    print(f"bare subprocess loop, one at a time: {raw_rate(1.0):,.0f}/s")
+    for workers in options.workers:
+        with tempfile.TemporaryDirectory() as folder:
+            bench = Bench(Path(folder), workers)
+            for name, command in (("commands", NOOP), ("callables", FUNCTION)):
+                rate = bench.rate(command, options.seconds)
+                median, tail = bench.latency(command, 300)
+                print(
+                    f"{workers} workers, {name}: {rate:,.0f}/s;"
+                    f" assign to started p50 {median * 1000:.2f} ms, p99 {tail * 1000:.2f} ms"
+                )
+            bench.close()
+
+
+if __name__ == "__main__":
+    main()

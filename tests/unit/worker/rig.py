@@ -1,0 +1,159 @@
+"""A pool under test: real processes, a real clock, and waiting on events with a deadline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cronq import clock
+from cronq.model import (
+    AttemptEnd,
+    AttemptKey,
+    AttemptStart,
+    Claim,
+    Command,
+    CommandKind,
+    Definition,
+    Run,
+    State,
+    Trigger,
+)
+from cronq.store.location import Place
+from cronq.waiting import SystemClock
+from cronq.worker import kernel
+from cronq.worker.base import Lost
+from cronq.worker.pool import Pool
+
+PATIENCE_S = 20.0
+
+
+def place_at(folder: Path) -> Place:
+    return Place(folder / "cronq.db", folder / "logs", "test")
+
+
+def definition(*words: str, **values: Any) -> Definition:
+    kind = values.pop("kind", CommandKind.ARGV)
+    command = Command(kind, words, values.pop("args", ""))
+    values.setdefault("path", os.environ.get("PATH", os.defpath))
+    values.setdefault("kill_after_s", 5.0)
+    return Definition(command, "every 1h", **values)
+
+
+def shell(line: str, **values: Any) -> Definition:
+    return definition(line, kind=CommandKind.SHELL, **values)
+
+
+def function(target: str, args: str = "", **values: Any) -> Definition:
+    return definition(target, kind=CommandKind.PYTHON, args=args, **values)
+
+
+def claim_of(what: Definition, number: int = 1, worker: str = "w", **values: Any) -> Claim:
+    now = clock.now_us()
+    fields: dict[str, Any] = {
+        "id": number,
+        "job_id": 1,
+        "job": "job",
+        "revision": 1,
+        "trigger": Trigger.MANUAL,
+        "state": State.RUNNING,
+        "logical_at": now,
+        "queued_at": now,
+        "available_at": now,
+        "attempt": 1,
+        "worker": worker,
+    }
+    return Claim(Run(**(fields | values)), what, worker, now)
+
+
+class Rig:
+    """Drives a pool as the scheduler's loop would."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.place = place_at(folder)
+        self.clock = SystemClock()
+        options.setdefault("size", 4)
+        self.pool = Pool(self.clock, self.place, boot_id=kernel.boot_id(), **options)
+        self.starts: dict[AttemptKey, AttemptStart] = {}
+        self.ends: dict[AttemptKey, AttemptEnd] = {}
+        self.lost: list[Lost] = []
+        self.acknowledges = True
+        self._number = 0
+        self.pool.start()
+
+    def turn(self, until: float) -> None:
+        """Take what has happened, then wait for more."""
+        for report in self.pool.poll():
+            if isinstance(report, AttemptStart):
+                self.starts[report.key] = report
+            elif isinstance(report, AttemptEnd):
+                assert report.key not in self.ends, "an attempt ended twice"
+                self.ends[report.key] = report
+                if self.acknowledges:
+                    self.pool.acknowledge([report.key])
+            else:
+                self.lost.append(report)
+        wake = min(deadline for deadline in (until, self.pool.deadline()) if deadline is not None)
+        wait_s = min(0.05, max(0.0, wake - clock.monotonic()))
+        self.clock.wait(self.clock.now() + round(wait_s * 1e6))
+
+    def wait(self, condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+        """Turn until something is so."""
+        deadline = clock.monotonic() + patience_s
+        while not condition():
+            assert clock.monotonic() < deadline, f"waited in vain; ends {self.ends}, lost {self.lost}"
+            self.turn(deadline)
+
+    def begin(self, what: Definition, **values: Any) -> AttemptKey:
+        """Assign a claim to an idle worker."""
+        self.pool.want(1)
+        self.wait(self.pool.idle)
+        self._number += 1
+        claim = claim_of(what, values.pop("number", self._number), self.pool.idle()[0], **values)
+        self.pool.assign(claim)
+        return claim.key
+
+    def started(self, what: Definition, **values: Any) -> AttemptStart:
+        """Begin an attempt, and wait until its process runs."""
+        key = self.begin(what, **values)
+        self.wait(lambda: key in self.starts)
+        return self.starts[key]
+
+    def end_of(self, key: AttemptKey) -> AttemptEnd:
+        """Wait for an end."""
+        self.wait(lambda: key in self.ends)
+        return self.ends[key]
+
+    def execute(self, what: Definition, **values: Any) -> AttemptEnd:
+        """Execute one attempt to its end."""
+        return self.end_of(self.begin(what, **values))
+
+    def log(self, key: AttemptKey) -> str:
+        return self.place.log_file(*key).read_text()
+
+    def wait_for_line(self, key: AttemptKey, line: str) -> None:
+        """Wait until an attempt has written a line."""
+        self.wait(lambda: line in self.log(key).splitlines())
+
+    def worker_pid(self) -> int:
+        """Return the pid of the only worker that is busy."""
+        (slot,) = [slot for slot in self.pool._slots.values() if slot.key is not None]
+        return slot.pid
+
+    def close(self) -> None:
+        for key in self.pool.in_hand():
+            self.pool.kill(key)
+        self.wait(lambda: not self.pool.in_hand())
+        self.pool.close()
+        self.clock.close()
+
+
+def is_running(pid: int) -> bool:
+    info = kernel.process_info(pid)
+    return info is not None and info.state not in {"Z", "X"}
+
+
+def renumbered(claim: Claim, **values: Any) -> Claim:
+    return replace(claim, run=replace(claim.run, **values))

@@ -1,0 +1,270 @@
+"""Commands executed by real workers: how they end, what they see, and what is left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from cronq.model import SECOND, Outcome
+from cronq.worker import liveness
+from tests.unit.worker.rig import Rig, definition, is_running, shell
+
+
+def test_command_that_returns_zero_is_a_success_with_its_usage(rig: Rig) -> None:
+    end = rig.execute(shell("echo out; echo err >&2"))
+    assert (end.outcome, end.reason, end.exit_code, end.signal) == (Outcome.SUCCESS, "", 0, None)
+    assert end.usage is not None
+    assert end.usage.duration_s > 0
+    assert end.usage.max_rss > 100_000
+    assert end.started_at is not None
+    assert end.started_at <= end.finished_at
+    assert end.pid == rig.starts[end.key].pid
+    assert rig.log(end.key) == "out\nerr\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "codes", "outcome", "reason"),
+    [
+        ("exit 23", (0,), Outcome.FAILURE, "exit 23"),
+        ("exit 23", (0, 23), Outcome.SUCCESS, ""),
+        ("exit 0", (1,), Outcome.FAILURE, "exit 0"),
+        ("kill -9 $$", (0,), Outcome.FAILURE, "signal 9 (KILL)"),
+        ("kill -TERM $$", (0,), Outcome.FAILURE, "signal 15 (TERM)"),
+    ],
+)
+def test_exit_status_decides_the_outcome(
+    rig: Rig, line: str, codes: tuple[int, ...], outcome: Outcome, reason: str
+) -> None:
+    end = rig.execute(shell(line, success_codes=codes))
+    assert (end.outcome, end.reason) == (outcome, reason)
+
+
+def test_failed_attempt_with_retries_left_goes_back_to_the_queue(rig: Rig) -> None:
+    end = rig.execute(shell("exit 1", retries=1, retry_delay_s=10, retry_jitter=0))
+    assert end.retry_at == end.finished_at + 10 * SECOND
+    assert end.counts
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("no-such-command",), "spawn_error: ENOENT No such file or directory: no-such-command"),
+        (("/etc/passwd",), "spawn_error: EACCES Permission denied: /etc/passwd"),
+        (("true", "nul\0l"), "spawn_error: embedded null byte"),
+    ],
+)
+def test_command_that_cannot_be_started_is_a_failure(rig: Rig, words: tuple[str, ...], reason: str) -> None:
+    end = rig.execute(definition(*words))
+    assert (end.outcome, end.reason, end.started_at) == (Outcome.FAILURE, reason, None)
+    assert end.key not in rig.starts
+
+
+def test_missing_directory_is_named_in_the_reason(rig: Rig) -> None:
+    end = rig.execute(definition("true", cwd="/no/such"))
+    assert end.reason == "spawn_error: ENOENT No such file or directory: /no/such"
+
+
+def test_program_is_looked_up_on_the_path_of_the_job(rig: Rig, tmp_path: Path) -> None:
+    program = tmp_path / "greet"
+    program.write_text("#!/bin/sh\necho greetings\n")
+    program.chmod(0o755)
+    end = rig.execute(definition("greet", path=str(tmp_path)))
+    assert rig.log(end.key) == "greetings\n"
+
+
+def test_directory_environment_and_standard_input_are_those_of_the_job(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("hello\n")
+    (tmp_path / "vars").write_text("FROM_FILE='a b'\nBOTH=file\n")
+    what = shell(
+        'cat; pwd; echo "$FROM_FILE $BOTH $CRONQ_JOB $CRONQ_RUN_ID.$CRONQ_ATTEMPT $CRONQ_TRIGGER"',
+        cwd=str(tmp_path),
+        stdin="in.txt",
+        env=(("BOTH", "own"),),
+        env_file="vars",
+    )
+    end = rig.execute(what)
+    assert rig.log(end.key) == f"hello\n{tmp_path}\na b own job 1.1 manual\n"
+
+
+def test_broken_environment_file_is_a_failure(rig: Rig, tmp_path: Path) -> None:
+    end = rig.execute(shell("true", env_file=str(tmp_path / "none")))
+    assert end.outcome is Outcome.FAILURE
+    assert end.reason.startswith("env_error: ENOENT ")
+
+
+def test_command_inherits_nothing_but_the_lock(rig: Rig) -> None:
+    end = rig.execute(shell("ls /proc/self/fd | wc -l; cat /proc/self/status"))
+    lines = rig.log(end.key).splitlines()
+    # 0, 1, 2, the lock, and the directory that ls reads
+    assert lines[0].strip() == "5"
+    status = dict(line.split(":", 1) for line in lines[1:])
+    assert int(status["SigIgn"], 16) == 0
+    assert int(status["SigBlk"], 16) == 0
+
+
+def test_command_leads_its_own_session(rig: Rig) -> None:
+    end = rig.execute(shell("cat /proc/self/stat"))
+    fields = rig.log(end.key).split()
+    assert fields[5] == str(end.pid)
+
+
+def test_files_and_folders_are_private(rig: Rig) -> None:
+    start = rig.started(shell("echo x; sleep 60"))
+    rig.wait_for_line(start.key, "x")
+    log = rig.place.log_file(*start.key)
+    lock = liveness.attempt_file(rig.place, start.key)
+    for path, mode in ((log, 0o600), (lock, 0o600), (log.parent, 0o700), (lock.parent, 0o700)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_planted_log_file_is_not_followed(rig: Rig, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    log = rig.place.log_file(1, 1)
+    log.parent.mkdir(parents=True)
+    log.symlink_to(victim)
+    end = rig.execute(shell("echo x"))
+    assert end.outcome is Outcome.FAILURE
+    assert end.reason.startswith("spawn_error: ELOOP")
+    assert victim.read_text() == "precious"
+
+
+def test_attempt_that_lasts_too_long_is_a_timeout(rig: Rig) -> None:
+    end = rig.execute(shell("sleep 60", timeout_s=0.1))
+    assert (end.outcome, end.reason, end.signal) == (Outcome.TIMEOUT, "timeout 0.1s", signal.SIGTERM)
+
+
+def test_attempt_is_stopped_on_request(rig: Rig) -> None:
+    start = rig.started(shell("sleep 60", retries=3))
+    rig.pool.stop(start.key, "asked by ada")
+    rig.pool.stop(start.key, "again")
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.reason, end.retry_at) == (Outcome.CANCELLED, "asked by ada", None)
+
+
+def test_stop_right_after_the_claim_is_not_lost(rig: Rig) -> None:
+    key = rig.begin(shell("sleep 60"))
+    rig.pool.stop(key, "at once")
+    assert rig.end_of(key).reason == "at once"
+
+
+def test_command_that_ignores_term_is_killed(rig: Rig) -> None:
+    start = rig.started(shell("trap '' TERM; echo ready; sleep 60 & wait; sleep 60", kill_after_s=0.2))
+    rig.wait_for_line(start.key, "ready")
+    rig.pool.stop(start.key, "enough")
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.signal, end.survivors) == (Outcome.CANCELLED, signal.SIGKILL, ())
+
+
+def test_command_may_finish_in_order_after_term(rig: Rig) -> None:
+    start = rig.started(shell("trap 'echo tidy; exit 0' TERM; echo ready; sleep 60 & wait"))
+    rig.wait_for_line(start.key, "ready")
+    rig.pool.stop(start.key, "enough")
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.exit_code) == (Outcome.CANCELLED, 0)
+    assert rig.log(start.key) == "ready\ntidy\n"
+
+
+def test_kill_does_not_wait_for_the_grace(rig: Rig) -> None:
+    start = rig.started(shell("trap '' TERM; echo ready; sleep 60 & wait; sleep 60", kill_after_s=60))
+    rig.wait_for_line(start.key, "ready")
+    rig.pool.stop(start.key, "shutdown")
+    rig.pool.kill(start.key)
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.reason, end.signal) == (Outcome.CANCELLED, "shutdown", signal.SIGKILL)
+
+
+def test_stopped_process_is_ended_too(rig: Rig) -> None:
+    start = rig.started(shell("echo ready; kill -STOP $$; sleep 60"))
+    rig.wait_for_line(start.key, "ready")
+    rig.pool.stop(start.key, "enough")
+    assert rig.end_of(start.key).signal == signal.SIGTERM
+
+
+DAEMON = (
+    "import os, sys, time\n"
+    "if os.fork(): os._exit(0)\n"
+    "os.setsid()\n"
+    "if os.fork(): os._exit(0)\n"
+    "os.close(0)\n"
+    "{trap}"
+    "print(os.getpid(), flush=True)\n"
+    "time.sleep(60)\n"
+)
+IGNORES_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+
+
+@pytest.mark.parametrize("trap", ["", IGNORES_TERM], ids=["obeys", "ignores TERM"])
+def test_daemon_left_behind_is_ended_with_its_command(rig: Rig, trap: str) -> None:
+    daemon = DAEMON.format(trap=trap)
+    start = rig.started(
+        shell('python3 -c "$CODE"; until test -s "$LOG"; do :; done; exit 4', env=_env(rig, daemon))
+    )
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.exit_code, end.survivors) == (Outcome.FAILURE, 4, ())
+    assert not is_running(int(rig.log(start.key)))
+
+
+def test_daemon_is_stopped_with_its_command(rig: Rig) -> None:
+    code = DAEMON.format(trap=IGNORES_TERM)
+    start = rig.started(shell('python3 -c "$CODE"; sleep 60', env=_env(rig, code), kill_after_s=0.2))
+    rig.wait(lambda: rig.log(start.key).strip())
+    rig.pool.stop(start.key, "enough")
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.survivors) == (Outcome.CANCELLED, ())
+    assert not is_running(int(rig.log(start.key)))
+
+
+def _env(rig: Rig, code: str) -> tuple[tuple[str, str], ...]:
+    return (("CODE", code), ("LOG", str(rig.place.log_file(1, 1))))
+
+
+def test_grandchild_that_holds_the_output_delays_nothing(rig: Rig) -> None:
+    end = rig.execute(shell("sleep 60 & exit 5"))
+    assert end.exit_code == 5
+    assert end.usage is not None
+    assert end.usage.duration_s < 5
+
+
+def test_command_that_closes_its_output_is_waited_for(rig: Rig) -> None:
+    end = rig.execute(shell("exec >&- 2>&-; sleep 0.2; exit 6"))
+    assert end.exit_code == 6
+
+
+def test_lock_files_go_when_the_end_is_acknowledged(rig: Rig) -> None:
+    rig.acknowledges = False
+    end = rig.execute(shell("true"))
+    assert liveness.was_started(rig.place, end.key)
+    assert rig.pool.busy == 1
+    rig.pool.acknowledge([end.key])
+    rig.wait(lambda: not liveness.was_started(rig.place, end.key))
+    assert rig.pool.busy == 0
+
+
+def test_no_process_and_no_descriptor_is_left_after_many_attempts(rig: Rig) -> None:
+    rig.pool.want(4)
+    rig.wait(lambda: len(rig.pool.idle()) == 4)
+    for _ in range(20):
+        rig.begin(definition("true"))
+    rig.wait(lambda: len(rig.ends) == 20 and rig.pool.busy == 0)
+    before = _descriptors([os.getpid(), *rig.pool.pids()])
+    workers = sorted(rig.pool.pids())
+    for _ in range(500):
+        rig.begin(definition("true"))
+    rig.wait(lambda: len(rig.ends) == 520 and rig.pool.busy == 0)
+    assert all(end.outcome is Outcome.SUCCESS for end in rig.ends.values())
+    assert sorted(rig.pool.pids()) == workers
+    assert _descriptors([os.getpid(), *rig.pool.pids()]) == before
+    assert [pid for worker in workers for pid in _children(worker)] == []
+
+
+def _descriptors(pids: list[int]) -> dict[int, int]:
+    return {pid: len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids}
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
