@@ -54,6 +54,14 @@ class CronSyntax(NamedTuple):
         return self.minute.text[0] == "*" or self.hour.text[0] == "*"
 
     @property
+    def days(self) -> Piece:
+        """The characters of the day-of-month and month fields, or of the macro."""
+        if self.piece.text[0] == "@":
+            return self.piece
+        month = self.month
+        return Piece(self.piece.full, self.day.start, month.start + len(month.text))
+
+    @property
     def needs_both_days(self) -> bool:
         """Whether the two day fields must both match.
 
@@ -76,7 +84,11 @@ def read_cron(piece: Piece, words: list[Piece]) -> CronSyntax:
         fields = [read_field(word, field) for word, field in zip(words, _SIX, strict=True)]
         return CronSyntax(piece, *fields)
     if count > 6:
-        raise joined(words[6], words[-1]).error(f"the schedule has {count} fields, not 5 or 6", _SHAPE)
+        rest = joined(words[6], words[-1])
+        hint = "a year is not read; " + _SHAPE if count == 7 else _SHAPE
+        if any(char.isalpha() for char in rest.text):
+            hint = "a command does not belong to the schedule; it stands after `--`"
+        raise rest.error(f"the schedule has {count} fields, not 5 or 6", hint)
     plural = "field" if count == 1 else "fields"
     raise piece.error(f"the schedule has {count} {plural}, not 5: `{piece.text}`", _SHAPE)
 

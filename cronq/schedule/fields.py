@@ -243,7 +243,7 @@ def _read_nth(piece: Piece, found: re.Match[str]) -> Item:
 
 
 _ELSEWHERE = (
-    (re.compile(r"\?"), "`?`", "it stands for `*` in the two day fields only"),
+    (re.compile(r"\?"), "`?`", "in the two day fields only, where it stands for `*`"),
     (re.compile(r"L", re.I), "`L`", "in the day of month field; in the day of week field write `5L`"),
     (re.compile(r"(?:L|[0-9]+)W", re.I), "`W`", "in the day of month field only"),
     (re.compile(r"[0-9a-zA-Z]+#[0-9]*"), "`#`", "in the day of week field only, as in `5#3`"),

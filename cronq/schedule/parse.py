@@ -157,13 +157,15 @@ def _read_part(piece: Piece, tz: str) -> Syntax:
         from cronq.schedule.every import read_every
 
         return read_every(piece, words)
+    if first == "in":
+        raise piece.error("`in` needs a duration after it", "such as `in 10m` or `in 1h30m`")
     if first == "at":
         return _read_at(piece, words, tz)
     if first.startswith("oncalendar:"):
         from cronq.schedule.oncalendar import read_calendar
 
         return read_calendar(piece)
-    if first.isalpha() and len(first) > 1 and (len(words) < 5 or first not in ("lw",)):
+    if first.isalpha() and len(first) > 1:
         _unknown_form(piece, words, first)
     return read_cron(piece, words)
 
@@ -224,6 +226,8 @@ def _settled_part(piece: Piece, tz: str, now: datetime | None) -> str:
     words = piece.words()
     first = words[0].text.lower()
     if first not in ("in", "at"):
+        # Read now, so that an error points into what was typed and not into what is stored.
+        _read_part(piece, tz)
         return piece.text
     if len(words) == 1:
         raise piece.error(f"`{first}` needs a time after it", "such as `in 10m` or `at 2026-12-24T18:00`")
@@ -256,12 +260,17 @@ def _part(syntax: Syntax, spans: ZoneSpans, name: str, dst: str) -> Part:
         return Instants(syntax.at_us)
     walls = walls_of(syntax, name)
     if all(walls.first(day * DAY_S) >= NEVER for day in _SAMPLE_DAYS):
-        raise syntax.piece.error(
-            "the schedule has no fire time within 50 years", "does the month have such a day?"
-        )
+        raise _never(syntax)
     # A calendar event may name its own zone; every other form is read in the job's.
     own = getattr(syntax, "zone", None)
     return timeline_of(syntax, walls, spans_of(own) if own else spans, dst)
+
+
+def _never(syntax: Syntax) -> ScheduleError:
+    message = "the schedule has no fire time within 50 years"
+    if isinstance(syntax, CronSyntax):
+        return syntax.days.error(message, "no month named here has such a day")
+    return syntax.piece.error(message, "its days, dates and times never meet")
 
 
 def walls_of(syntax: Syntax, name: str) -> Walls:

@@ -123,9 +123,25 @@ def run_far(total: int) -> int:
     return compared
 
 
+class LoopsForever(Exception):
+    """cronsim went round more often than any search needs."""
+
+
+class BoundedCronSim(CronSim):
+    """cronsim 2.8 does not end on some expressions beside a clock change, so its steps are counted."""
+
+    ticks = 0
+
+    def tick(self, seconds: int = 1) -> None:
+        self.ticks += 1
+        if self.ticks > 20_000:
+            raise LoopsForever
+        super().tick(seconds)
+
+
 def cronsim_next(text: str, at: datetime) -> datetime | None:
     try:
-        return next(CronSim(text, at)).astimezone(UTC)
+        return next(BoundedCronSim(text, at)).astimezone(UTC)
     except (CronSimError, StopIteration, ValueError, OverflowError):
         return None
 
@@ -141,7 +157,11 @@ def run_cronsim(total: int) -> Counter[str]:
         near = view.walls[len(view.walls) // 2]
         case = random_cron(rng, near, special=False)
         start = view.ticks[len(view.ticks) // 2] + timedelta(seconds=rng.randrange(-86400, 86400))
-        expected = cronsim_next(case.text, start.astimezone(zone(key)))
+        try:
+            expected = cronsim_next(case.text, start.astimezone(zone(key)))
+        except LoopsForever:
+            seen["loops for ever"] += 1
+            continue
         if expected is None:
             continue
         found = parse(case.text, tz=key).next(start)
@@ -169,9 +189,17 @@ def test_where_cronsim_differs_the_walker_is_with_us() -> None:
 
 
 @pytest.mark.slow
-def test_peers_at_length() -> None:
+def test_croniter_as_a_searcher_of_wall_times_agrees_in_zones_at_length() -> None:
     print("croniter in zones", run_croniter(20_000))
+
+
+@pytest.mark.slow
+def test_croniter_agrees_over_years_in_utc_at_length() -> None:
     print("croniter in UTC", run_far(20_000))
+
+
+@pytest.mark.slow
+def test_where_cronsim_differs_the_walker_is_with_us_at_length() -> None:
     print("cronsim", run_cronsim(20_000))
 
 
