@@ -222,6 +222,9 @@ class Store(Protocol):
         that nothing was started.
         """
 
+    def claimable(self, now: Micros, *, limit: int) -> int:
+        """Return how many runs `claim` could hand out now, at most `limit`."""
+
     def record(self, starts: Sequence[AttemptStart], ends: Sequence[AttemptEnd]) -> list[Run]:
         """Write what became of attempts.
 

@@ -70,7 +70,8 @@ class SchedulerSide(Ledger):
 
     def claim(self, workers: Sequence[str], boot_id: str, *, now: Micros) -> list[Claim]:
         """Give each worker the next available run."""
-        if not workers:
+        # Looking first keeps a turn in which nothing waits from taking the write lock.
+        if not workers or not self.claimable(now, limit=1):
             return []
         with transaction(self._db, self._path):
             chosen = self._claimable(len(workers), now)
@@ -81,6 +82,11 @@ class SchedulerSide(Ledger):
                 self._db.execute(queries.ATTEMPT_ADD, (run_id, run.attempt, worker, boot_id, now))
                 claims.append(self._claim_of(run, now))
         return claims
+
+    def claimable(self, now: Micros, *, limit: int) -> int:
+        """Return how many runs `claim` could hand out now, at most `limit`."""
+        with mapped_errors(self._path):
+            return len(self._claimable(limit, now)) if limit > 0 else 0
 
     def _claimable(self, limit: int, now: Micros) -> list[int]:
         chosen: list[int] = []

@@ -1,0 +1,122 @@
+"""The one-scheduler lock (G8): held for a scheduler's whole life, freed by the kernel at its death.
+
+The lock is flock(2) through filelock, on a file beside the resolved database, so that two paths to one file
+share one lock. What is written in the file only helps to say who holds it; it is never believed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cronq import clock
+from cronq.errors import SchedulerRunning, StoreFull, StoreUntrusted
+from cronq.model import SECOND, Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who said that they hold the lock.
+
+    Attributes:
+        since: When they took it, wall time.
+    """
+
+    pid: int
+    host: str
+    since: Micros
+
+
+def hold(path: Path) -> Callable[[], None]:
+    """Take the lock and return what releases it.
+
+    Raises:
+        SchedulerRunning: Another process has it.
+        StoreUntrusted: What is in the lock's place is not a file of ours.
+        StoreFull: The file cannot be made.
+    """
+    import filelock
+
+    _check_planted(path)
+    # Never the soft fallback: a lock that a crash leaves behind, or that two hosts can both have, is no lock.
+    # The short patience is for `is_held`, which takes the lock for microseconds.
+    lock = filelock.FileLock(
+        path, timeout=0.25, poll_interval=0.01, mode=0o600, fallback_to_soft=False, thread_local=False
+    )
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise _running(path) from error
+    except (OSError, NotImplementedError) as error:
+        raise StoreFull(
+            f"cannot take the lock {path}: {error}", hint="check the folder's permissions"
+        ) from error
+    _sign(path)
+    return lock.release
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a scheduler lives; asks the kernel, takes and drops the lock if it is free."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Return who signed the lock file last; None if nobody can be made out."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Holder(int(values["pid"]), str(values["host"]), int(values["since"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _sign(path: Path) -> None:
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": clock.now_us()})
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreFull(f"cannot write the lock {path}: {error.strerror}") from error
+
+
+def _running(path: Path) -> SchedulerRunning:
+    holder = read_holder(path)
+    details: tuple[str, ...] = ()
+    if holder is not None:
+        from cronq.schedule.duration import format_duration
+
+        age = format_duration(max(0, (clock.now_us() - holder.since) // SECOND))
+        details = (f"pid {holder.pid} on {holder.host}, since {age} ago ({path})",)
+    return SchedulerRunning(
+        "a scheduler already runs for this database",
+        details=details,
+        hint="watch it with `cronq status`; to run another set of jobs use --db",
+    )
+
+
+def _check_planted(path: Path) -> None:
+    try:
+        info = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreFull(f"cannot look at the lock {path}: {error.strerror}") from error
+    if not stat.S_ISREG(info.st_mode) or info.st_uid not in {os.geteuid(), 0} or info.st_nlink > 1:
+        raise StoreUntrusted(
+            f"{path} is not a plain file of yours", hint=f"look at it, then remove it: rm {path}"
+        )

@@ -1,0 +1,127 @@
+"""What the scheduler says: rows of the ledger turned into events, and the state of things for a footer.
+
+It remembers the claims that are in hand, because an event wants more (the job's name, its history) than the
+report of a worker holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from cronq import events
+from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run, State
+from cronq.store.base import Store
+
+
+@dataclass(slots=True)
+class Tally:
+    """What this scheduler has seen end."""
+
+    finished: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
+class Reporter:
+    """Turns what was written to the ledger into events; told after the commit, never before."""
+
+    def __init__(
+        self, store: Store, tell: events.Sink, tail: Callable[[AttemptKey], tuple[str, ...]]
+    ) -> None:
+        """Speak through `tell`; `tail` gives the last lines that an attempt printed."""
+        self.tally = Tally()
+        self._store = store
+        self._tell = tell
+        self._tail = tail
+        self._claims: dict[AttemptKey, Claim] = {}
+        self._started: dict[AttemptKey, Micros] = {}
+
+    def take(self, claim: Claim, started_at: Micros | None = None) -> None:
+        """Remember a claim until its end is told."""
+        self._claims[claim.key] = claim
+        if started_at is not None:
+            self._started[claim.key] = started_at
+
+    def in_hand(self) -> list[Claim]:
+        """Return the claims whose end has not been told."""
+        return list(self._claims.values())
+
+    def snapshot(self, now: Micros, slots: int) -> events.Snapshot:
+        """Return the present state for a footer or a status line."""
+        running = tuple(
+            events.RunningRun(
+                claim.run.job, claim.run.id, self._started.get(key, claim.claimed_at), self._expected(claim)
+            )
+            for key, claim in self._claims.items()
+        )
+        upcoming = tuple(self._store.upcoming(3))
+        return events.Snapshot(now, running, upcoming, self._store.totals().queued, slots)
+
+    def _expected(self, claim: Claim) -> float | None:
+        (overview,) = self._store.overviews([claim.run.job])
+        took = sorted(
+            duration
+            for run, duration in overview.recent
+            if run.outcome is Outcome.SUCCESS and duration is not None
+        )
+        return took[len(took) // 2] if took else None
+
+    def announce(self, runs: Iterable[Run], now: Micros) -> None:
+        """Tell of runs just inserted: queued ones, and fire times that passed."""
+        for run in runs:
+            if run.state is State.QUEUED:
+                self._tell(events.RunQueued(now, run.job, run.id, run.trigger, run.fire_at))
+            elif run.outcome is not None and run.fire_at is not None:
+                last = run.fire_at if run.last_fire_at is None else run.last_fire_at
+                self._tell(
+                    events.FireTimesPassed(
+                        now, run.job, run.id, run.outcome, run.reason, run.fire_at, last, run.fire_count
+                    )
+                )
+
+    def started(self, start: AttemptStart) -> None:
+        """Tell that an attempt's process runs."""
+        claim = self._claims.get(start.key)
+        if claim is None:
+            return
+        self._started[start.key] = start.started_at
+        run = claim.run
+        since = max(run.queued_at if run.fire_at is None else run.fire_at, 0)
+        lag_s = (start.started_at - since) / SECOND
+        self._tell(events.AttemptStarted(start.started_at, run.job, run.id, run.attempt, start.pid, lag_s))
+
+    def ended(self, end: AttemptEnd, after: Run | None, now: Micros) -> None:
+        """Tell how an attempt ended; `after` is its run now, None if the ledger refused the end."""
+        claim = self._claims.pop(end.key, None)
+        self._started.pop(end.key, None)
+        if claim is None or after is None:
+            return
+        is_done = after.state is State.DONE
+        if is_done:
+            self.tally.finished += 1
+            self.tally.succeeded += after.outcome is Outcome.SUCCESS
+            self.tally.failed += after.outcome not in {Outcome.SUCCESS, Outcome.CANCELLED}
+        self._tell(
+            events.AttemptFinished(
+                end.finished_at,
+                claim.run.job,
+                claim.run.id,
+                claim.run.attempt,
+                end.outcome,
+                end.reason,
+                end.exit_code,
+                end.signal,
+                end.usage.duration_s if end.usage else 0.0,
+                None if is_done else (after.available_at - now) / SECOND,
+                after.failures,
+                claim.definition.retries,
+                () if end.outcome is Outcome.SUCCESS else self._tail(end.key),
+            )
+        )
+        for survivor in end.survivors:
+            self.notice(now, "warning", f"{claim.run.job} #{claim.run.id}: process {survivor} survived KILL")
+
+    def notice(self, now: Micros, level: str, message: str) -> None:
+        """Tell something that a person should read."""
+        self._tell(events.Notice(now, level, message))

@@ -1,0 +1,382 @@
+"""The loop: carry out what `cronq.plan` decides, hand runs to workers, write down what became of them.
+
+Everything it knows is in the store; what it keeps in memory a restart rebuilds. One turn::
+
+      ┌──▶ settle: write what workers reported ─▶ fire: launch due jobs ─▶ obey: stop what is to stop
+      │                                                                          │
+      └── sleep until something is due, a worker speaks, or the bell rings ◀── claim: give out runs
+
+Order matters: ends are written before anything is fired or claimed, so that a run which has just ended
+neither holds up the next one nor counts as an overlap.
+
+Dies: at any line. Launches, claims and results are one transaction each; workers keep a result until it is
+acknowledged, and write it themselves if that never comes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from cronq import __version__, events, plan
+from cronq.clock import Clock
+from cronq.errors import CronqError, StoreError
+from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Job, Micros, Outcome
+from cronq.reporter import Reporter
+from cronq.schedule import parse
+from cronq.store import Held, JobChange, Store
+from cronq.store.base import DueJob
+from cronq.worker.base import Workers
+
+DUE_BATCH = 500
+"""Jobs decided between two looks at the workers, so that a herd at midnight does not deafen the loop."""
+LOOK_ANYWAY_S = 60.0
+"""Longest sleep: a change made without ringing the bell (a FIFO that broke) is seen after this."""
+STORE_RETRY_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+"""Pauses while the store cannot be written; the last one repeats."""
+HURRIED_KILL_S = 5.0
+"""After the second signal: time between TERM and KILL, whatever the job's own is."""
+
+
+class Stage(IntEnum):
+    """How far a scheduler is on its way out; it only ever moves on."""
+
+    RUNNING = 0
+    DRAINING = 1
+    """No new runs; those running may end by themselves."""
+    STOPPING = 2
+    """The bound is over: those still running are being stopped."""
+    KILLING = 3
+    """Asked twice: TERM to all at once, and KILL after `HURRIED_KILL_S`."""
+
+
+@dataclass(slots=True)
+class Options:
+    """How one scheduler runs.
+
+    Attributes:
+        slots: Attempts at a time.
+        for_s: Drain after this long; None: run until told to stop.
+        until_idle: Drain when nothing is due, queued or running.
+        drain_s: How long running attempts may go on after the first request to stop.
+    """
+
+    slots: int = 32
+    for_s: float | None = None
+    until_idle: bool = False
+    drain_s: float = 30.0
+
+
+@dataclass(slots=True)
+class Ticker:
+    """Something to be done every so often from within the loop: a watchdog, a redrawn footer.
+
+    Attributes:
+        next_at: Monotonic time of the next call.
+    """
+
+    every_s: float
+    action: Callable[[Scheduler], None]
+    next_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Reports that are not in the ledger yet."""
+
+    starts: list[AttemptStart] = field(default_factory=list)
+    ends: list[AttemptEnd] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.starts or self.ends)
+
+
+class Scheduler:
+    """One scheduler's life, from the held lock to the last event."""
+
+    def __init__(
+        self,
+        store: Store,
+        workers: Workers,
+        clock: Clock,
+        *,
+        boot_id: str,
+        options: Options | None = None,
+        tell: events.Sink = events.ignore,
+        tail: Callable[[AttemptKey], tuple[str, ...]] = lambda _key: (),
+    ) -> None:
+        """Take over a store whose lock is held.
+
+        Args:
+            store: Not used by anybody else in this process.
+            workers: Started already.
+            clock: Time, and the only place to sleep in.
+            boot_id: Of this boot; attempts of another one cannot be alive.
+            options: How to run.
+            tell: Where events go.
+            tail: Gives the last lines that an attempt printed.
+        """
+        self.store = store
+        self.workers = workers
+        self.clock = clock
+        self.boot_id = boot_id
+        self.options = options or Options()
+        self.stage = Stage.RUNNING
+        self.tickers: list[Ticker] = []
+        self._tell = tell
+        self._reporter = Reporter(store, tell, tail)
+        self._pending = _Pending()
+        self._stage_ends: float | None = None
+        self._store_failures = 0
+        self._store_retry_at: float | None = None
+        self._began = clock.monotonic()
+
+    # The life
+
+    def start(self, database: str = "") -> None:
+        """Say hello, look after what an earlier scheduler left, and queue the start-up jobs."""
+        totals = self.store.totals()
+        now = self.clock.now()
+        self._tell(
+            events.SchedulerStarted(now, __version__, totals.jobs, self.options.slots, database, os.getpid())
+        )
+        for held in self.store.held():
+            self._recover(held, now)
+        self._reporter.announce(self.store.launch_startup(self.boot_id, now=now), now)
+
+    def run(self) -> None:
+        """Turn until there is a reason to stop, and it is done."""
+        while not self.turn():
+            self.sleep()
+        self.finish()
+
+    def turn(self) -> bool:
+        """Do all that can be done now; return whether this scheduler has come to its end."""
+        now = self.clock.now()
+        self._settle(now)
+        if self._store_retry_at is None:
+            self._guarded(self._work, now)
+        self._advance_stage(now)
+        self._tick()
+        return self.stage > Stage.RUNNING and self.workers.busy == 0 and not self._pending
+
+    def sleep(self) -> set[int]:
+        """Wait until there is something to do; return the watched descriptors that are readable."""
+        return self.clock.wait(self._wake_at())
+
+    def finish(self) -> None:
+        """Tell the summary."""
+        uptime_s = self.clock.monotonic() - self._began
+        tally = self._reporter.tally
+        self._tell(
+            events.SchedulerStopped(self.clock.now(), tally.finished, tally.succeeded, tally.failed, uptime_s)
+        )
+
+    def request_stop(self, *, hurried: bool = False) -> None:
+        """Stop: the first time by draining, the second time (or `hurried`) by killing."""
+        now = self.clock.now()
+        if hurried or self.stage is not Stage.RUNNING:
+            if self.stage < Stage.KILLING:
+                self.stage = Stage.KILLING
+                self._stage_ends = self.clock.monotonic() + HURRIED_KILL_S
+                self._stop_all("shutdown")
+            return
+        self.stage = Stage.DRAINING
+        self._stage_ends = self.clock.monotonic() + self.options.drain_s
+        running = tuple(f"{claim.run.job} #{claim.run.id}" for claim in self._reporter.in_hand())
+        self._tell(events.Stopping(now, running, self.options.drain_s))
+
+    # One turn
+
+    def _work(self, now: Micros) -> None:
+        if self.stage is Stage.RUNNING:
+            self._fire(now)
+        for key, reason in self.store.stop_requests() if self.workers.busy else ():
+            self.workers.stop(key, reason)
+        if self.stage is Stage.RUNNING:
+            self._claim(now)
+            if self.options.until_idle and self._is_idle(now):
+                self.request_stop()
+
+    def _settle(self, now: Micros) -> None:
+        """Take the workers' reports and write them; they stay pending while the store refuses."""
+        for report in self.workers.poll():
+            if isinstance(report, AttemptStart):
+                self._pending.starts.append(report)
+            elif isinstance(report, AttemptEnd):
+                self._pending.ends.append(report)
+            else:
+                run_id = report.key[0] if report.key else None
+                self._tell(events.WorkerLost(now, report.worker, run_id, report.exit_code))
+        if self._pending and self._may_try_store():
+            self._guarded(self._record, now)
+
+    def _record(self, now: Micros) -> None:
+        pending = self._pending
+        runs = self.store.record(pending.starts, pending.ends)
+        self._pending = _Pending()
+        for start in pending.starts:
+            self._reporter.started(start)
+        after = {run.id: run for run in runs}
+        for end in pending.ends:
+            self._reporter.ended(end, after.get(end.key[0]), now)
+        self.workers.acknowledge([end.key for end in pending.ends])
+
+    def _fire(self, now: Micros) -> None:
+        launches = []
+        for due in self.store.due_jobs(now, limit=DUE_BATCH):
+            launch = self._decide(due, now)
+            if launch is not None:
+                launches.append(launch)
+        if launches:
+            self._reporter.announce(self.store.launch(launches, now=now), now)
+
+    def _decide(self, due: DueJob, now: Micros) -> plan.Launch | None:
+        definition = due.job.definition
+        try:
+            times = parse(definition.schedule, tz=definition.tz, name=due.job.name, dst=definition.dst)
+            return plan.decide(due.job, times, due.active, now)
+        except CronqError as error:
+            self._set_aside(due.job, error, now)
+            return None
+
+    def _set_aside(self, job: Job, error: CronqError, now: Micros) -> None:
+        """Pause a job whose schedule cannot be computed (its zone left the zone data, say), and say so.
+
+        Its watermark stays, so nothing is lost; the others go on.
+        """
+        settled = plan.Launch(job, (), job.next_fire_at)
+        self.store.change_jobs([JobChange(settled, paused_at=now)], now=now)
+        self._reporter.notice(now, "error", f"{job.name}: paused, its schedule cannot be computed: {error}")
+
+    def _claim(self, now: Micros) -> None:
+        while idle := self.workers.idle():
+            claims = self.store.claim(idle, self.boot_id, now=now)
+            for claim in claims:
+                self._reporter.take(claim)
+                self.workers.assign(claim)
+            if len(claims) < len(idle):
+                return
+        capacity = self.workers.capacity
+        if capacity > 0:
+            waiting = self.store.claimable(now, limit=capacity)
+            if waiting:
+                self.workers.want(waiting)
+
+    def _is_idle(self, now: Micros) -> bool:
+        if self.workers.busy or self._pending or self.store.has_work():
+            return False
+        due_at = self.store.next_wake(now)
+        return due_at is None or due_at > now
+
+    # Recovery
+
+    def _recover(self, held: Held, now: Micros) -> None:
+        """Look after a run that was running when an earlier scheduler ended (G4, G6)."""
+        claim, attempt = held.claim, held.attempt
+        if attempt.boot_id == self.boot_id and self.workers.adopt(held):
+            self._reporter.take(claim, attempt.started_at)
+            self._tell(events.RunAdopted(now, claim.run.job, claim.run.id, claim.run.attempt))
+            return
+        other_boot = attempt.boot_id != self.boot_id
+        reason = "the machine was restarted" if other_boot else "exit status unknown"
+        retry = plan.after_attempt(claim.definition, claim.run, Outcome.ABANDONED, now)
+        self._reporter.take(claim)
+        self._pending.ends.append(
+            AttemptEnd(
+                claim.key,
+                Outcome.ABANDONED,
+                now,
+                reason=reason,
+                retry_at=retry.at,
+                counts=retry.counts,
+            )
+        )
+
+    # The way out
+
+    def _advance_stage(self, now: Micros) -> None:
+        elapsed = self.clock.monotonic() - self._began
+        if self.stage is Stage.RUNNING and self.options.for_s is not None and elapsed >= self.options.for_s:
+            self.request_stop()
+        if self._stage_ends is None or self.clock.monotonic() < self._stage_ends:
+            return
+        self._stage_ends = None
+        if self.stage is Stage.DRAINING:
+            self.stage = Stage.STOPPING
+            self._stop_all("shutdown")
+        elif self.stage is Stage.KILLING:
+            for key in self.workers.in_hand():
+                self.workers.kill(key)
+        if self._pending and self._store_failures:
+            # The ledger cannot be written and nobody may wait for ever: the workers still hold every
+            # result that was not acknowledged, and write it themselves once this process is gone.
+            self._reporter.notice(now, "error", "leaving results to the workers: the store cannot be written")
+            self._pending = _Pending()
+
+    def _stop_all(self, reason: str) -> None:
+        for key in self.workers.in_hand():
+            self.workers.stop(key, reason)
+
+    # A store that cannot be written
+
+    def _guarded(self, step: Callable[[Micros], None], now: Micros) -> None:
+        """Do a step; if the store refuses, remember to try again later instead of dying."""
+        try:
+            step(now)
+        except StoreError as error:
+            if self._store_failures == 0:
+                self._reporter.notice(
+                    now, "error", f"{error}; nothing is started until it can be written again"
+                )
+            pause = STORE_RETRY_S[min(self._store_failures, len(STORE_RETRY_S) - 1)]
+            self._store_failures += 1
+            self._store_retry_at = self.clock.monotonic() + pause
+        else:
+            if self._store_failures and not self._pending:
+                self._reporter.notice(now, "info", "the store can be written again")
+                self._store_failures = 0
+
+    def _may_try_store(self) -> bool:
+        if self._store_retry_at is not None and self.clock.monotonic() >= self._store_retry_at:
+            self._store_retry_at = None
+        return self._store_retry_at is None
+
+    # Sleep
+
+    def _wake_at(self) -> Micros:
+        """Return the wall time of the next thing that has to be done without being asked."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        waits = [LOOK_ANYWAY_S, *(ticker.next_at - monotonic for ticker in self.tickers)]
+        ends = (self.workers.deadline(), self._stage_ends, self._store_retry_at, self._for_ends())
+        waits += [at - monotonic for at in ends if at is not None]
+        wake_at = now + round(max(0.0, min(waits)) * SECOND)
+        if self.stage is Stage.RUNNING and self._store_retry_at is None:
+            due_at = self._next_wake(now)
+            if due_at is not None:
+                wake_at = min(wake_at, due_at)
+        return wake_at
+
+    def _next_wake(self, now: Micros) -> Micros | None:
+        try:
+            return self.store.next_wake(now)
+        except StoreError:
+            return None  # the next turn meets it again, and says so
+
+    def _for_ends(self) -> float | None:
+        if self.options.for_s is None or self.stage is not Stage.RUNNING:
+            return None
+        return self._began + self.options.for_s
+
+    def _tick(self) -> None:
+        monotonic = self.clock.monotonic()
+        for ticker in self.tickers:
+            if monotonic >= ticker.next_at:
+                ticker.next_at = monotonic + ticker.every_s
+                ticker.action(self)
+
+    def snapshot(self) -> events.Snapshot:
+        """Return the present state for a footer or a status line."""
+        return self._reporter.snapshot(self.clock.now(), self.options.slots)

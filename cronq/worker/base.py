@@ -1,0 +1,64 @@
+"""The pool as the scheduler's loop sees it, so that a simulated one can stand in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim
+from cronq.store.base import Held
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker died, with this attempt in its hands or none."""
+
+    worker: str
+    key: AttemptKey | None
+    exit_code: int | None
+
+
+Report = AttemptStart | AttemptEnd | Lost
+
+
+class Workers(Protocol):
+    """The pool as the loop sees it; `cronq.worker.pool.Pool`, or a simulated one."""
+
+    @property
+    def busy(self) -> int:
+        """Attempts in the hands of workers, adopted ones included."""
+
+    @property
+    def capacity(self) -> int:
+        """How many more claims could be given out, counting workers that would have to be started."""
+
+    def idle(self) -> list[str]:
+        """Return the workers that could take a claim now."""
+
+    def want(self, count: int) -> None:
+        """Start workers, if that is allowed, for this many runs that nobody can take now."""
+
+    def assign(self, claim: Claim) -> None:
+        """Give a claim to the worker it names."""
+
+    def adopt(self, held: Held) -> bool:
+        """Watch an attempt of an earlier scheduler; False if it is not alive."""
+
+    def stop(self, key: AttemptKey, reason: str) -> None:
+        """Begin the kill ladder on an attempt; repeated calls change nothing."""
+
+    def kill(self, key: AttemptKey) -> None:
+        """Kill an attempt's processes at once."""
+
+    def in_hand(self) -> list[AttemptKey]:
+        """Return the attempts in hand."""
+
+    def poll(self) -> Sequence[Report]:
+        """Return what happened since the last call; never blocks."""
+
+    def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
+        """Say that the ends of these attempts are in the ledger."""
+
+    def deadline(self) -> float | None:
+        """Return the monotonic time at which `poll` has to be called again."""

@@ -1,0 +1,381 @@
+"""A world in which the real scheduler, planner and store live on a virtual clock.
+
+Only two things are played: time, which jumps from event to event, and processes, which take as long as the
+test says. As in the real world, workers outlive a scheduler that is killed and write their results themselves.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cronq import events, plan
+from cronq.clock import us_from_datetime
+from cronq.model import (
+    SECOND,
+    AttemptEnd,
+    AttemptKey,
+    AttemptStart,
+    Claim,
+    Command,
+    CommandKind,
+    Definition,
+    Job,
+    Micros,
+    Outcome,
+    Run,
+    Usage,
+)
+from cronq.plan import Launch
+from cronq.schedule import parse
+from cronq.scheduler import Options, Scheduler
+from cronq.store import Held, JobChange, NewJob, Place, RunQuery, Store, open_store
+from cronq.worker.base import Report
+
+TRUE = Command(CommandKind.ARGV, ("true",))
+
+
+class Crash(BaseException):
+    """The scheduler is killed here; not an Exception, so that nothing in the product can catch it."""
+
+
+class VirtualClock:
+    """`cronq.clock.Clock` that jumps to the next event instead of waiting for it."""
+
+    def __init__(self, now: Micros) -> None:
+        self.wall = now
+        self.elapsed = 0
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def now(self) -> Micros:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.elapsed / SECOND
+
+    def watch(self, fd: int) -> None:
+        pass
+
+    def unwatch(self, fd: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call the action when so much time has passed (by the monotonic clock)."""
+        at = self.elapsed + round(seconds * SECOND)
+        heapq.heappush(self._events, (at, next(self._order), action))
+
+    def at(self, wall: Micros, action: Callable[[], None]) -> None:
+        """Call the action at this wall time, unless the wall clock is stepped before it."""
+        self.after(max(0, wall - self.wall) / SECOND, action)
+
+    def step(self, seconds: float) -> None:
+        """Somebody sets the wall clock; no time passes."""
+        self.wall += round(seconds * SECOND)
+
+    def wait(self, until: Micros | None) -> set[int]:
+        target = self.elapsed + max(0, (until - self.wall)) if until is not None else None
+        if self._events and (target is None or self._events[0][0] <= target):
+            at, _, action = heapq.heappop(self._events)
+            self._pass(max(0, at - self.elapsed))
+            action()
+        elif target is not None:
+            self._pass(target - self.elapsed)
+        else:
+            raise AssertionError("nothing will ever happen again")
+        return set()
+
+    def _pass(self, micros: Micros) -> None:
+        self.elapsed += micros
+        self.wall += micros
+
+
+@dataclass
+class Played:
+    """What a played process does: how long it takes, and how it ends when left alone."""
+
+    seconds: float = 1.0
+    outcome: Outcome = Outcome.SUCCESS
+
+
+Play = Callable[[Claim], Played]
+
+
+class PlayedWorkers:
+    """`cronq.worker.base.Workers` without processes. They outlive the scheduler, as the real ones do."""
+
+    def __init__(self, clock: VirtualClock, store: Callable[[], Store], slots: int, play: Play) -> None:
+        self.clock = clock
+        self.starts: list[tuple[AttemptKey, str, Micros, Micros]] = []
+        self.alive: dict[AttemptKey, Claim] = {}
+        self.most_alive: dict[str, int] = {}
+        self.has_scheduler = True
+        self._open = store
+        self._slots = slots
+        self._play = play
+        self._reports: list[Report] = []
+        self._unacknowledged: dict[AttemptKey, AttemptEnd] = {}
+        self._names = itertools.count(1)
+        self._stopped: dict[AttemptKey, str] = {}
+
+    @property
+    def busy(self) -> int:
+        return len(self.alive) + len(self._unacknowledged)
+
+    @property
+    def capacity(self) -> int:
+        return 0
+
+    def idle(self) -> list[str]:
+        return [f"w{next(self._names)}" for _ in range(self._slots - self.busy)]
+
+    def want(self, count: int) -> None:
+        raise AssertionError("all slots are always there")
+
+    def in_hand(self) -> list[AttemptKey]:
+        return list(self.alive)
+
+    def deadline(self) -> float | None:
+        return None
+
+    def assign(self, claim: Claim) -> None:
+        key = claim.key
+        assert key not in {start[0] for start in self.starts[-50:]}, f"attempt {key} was started twice"
+        now = self.clock.now()
+        self.starts.append((key, claim.run.job, claim.run.logical_at, now))
+        self.alive[key] = claim
+        together = sum(other.run.job == claim.run.job for other in self.alive.values())
+        self.most_alive[claim.run.job] = max(together, self.most_alive.get(claim.run.job, 0))
+        self._reports.append(AttemptStart(key, 4711, now))
+        played = self._play(claim)
+        limit = claim.definition.timeout_s
+        if limit is not None and played.seconds > limit:
+            played = Played(limit, Outcome.TIMEOUT)
+        self.clock.after(played.seconds, lambda: self._end(key, played.outcome, "", played.seconds))
+
+    def adopt(self, held: Held) -> bool:
+        return held.claim.key in self.alive
+
+    def stop(self, key: AttemptKey, reason: str) -> None:
+        if key not in self._stopped:
+            self._stopped[key] = reason
+            self.clock.after(0.01, lambda: self._end(key, Outcome.CANCELLED, reason, 0.01))
+
+    def kill(self, key: AttemptKey) -> None:
+        self._end(key, Outcome.CANCELLED, "killed", 0.0)
+
+    def poll(self) -> Sequence[Report]:
+        reports, self._reports = self._reports, []
+        return reports
+
+    def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
+        for key in keys:
+            self._unacknowledged.pop(key, None)
+
+    def orphan(self) -> None:
+        """The scheduler is gone: write what it never acknowledged."""
+        self.has_scheduler = False
+        self._reports.clear()
+        ends, self._unacknowledged = list(self._unacknowledged.values()), {}
+        self._write(ends)
+
+    def _end(self, key: AttemptKey, outcome: Outcome, reason: str, seconds: float) -> None:
+        claim = self.alive.pop(key, None)
+        if claim is None:
+            return
+        now = self.clock.now()
+        started_at = next(start[3] for start in reversed(self.starts) if start[0] == key)
+        retry = plan.after_attempt(claim.definition, claim.run, outcome, now)
+        end = AttemptEnd(
+            key,
+            outcome,
+            now,
+            reason=reason,
+            started_at=started_at,
+            exit_code=0 if outcome is Outcome.SUCCESS else 1,
+            usage=Usage(seconds),
+            retry_at=retry.at,
+            counts=retry.counts,
+        )
+        if self.has_scheduler:
+            self._unacknowledged[key] = end
+            self._reports.append(end)
+        else:
+            self._write([end])
+
+    def _write(self, ends: list[AttemptEnd]) -> None:
+        if ends:
+            store = self._open()
+            store.record([], ends)
+            store.close()
+
+
+class MortalStore:
+    """The real store, which may kill the scheduler just before or just after one of its transactions."""
+
+    WRITING = frozenset({"launch", "launch_startup", "claim", "record", "change_jobs", "set_fact"})
+
+    def __init__(self, store: Store, fate: Callable[[str, str], bool]) -> None:
+        self._store = store
+        self._fate = fate
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self._store, name)
+        if name not in self.WRITING:
+            return method
+
+        def mortal(*args: object, **kwargs: object) -> object:
+            if self._fate(name, "before"):
+                raise Crash(f"before {name}")
+            result = method(*args, **kwargs)
+            if self._fate(name, "after"):
+                raise Crash(f"after {name}")
+            return result
+
+        return mortal
+
+
+def never(_name: str, _when: str) -> bool:
+    return False
+
+
+@dataclass
+class World:
+    """One store, one clock, at most one scheduler."""
+
+    folder: Path
+    now: Micros
+    play: Play = lambda _claim: Played()
+    slots: int = 32
+    fate: Callable[[str, str], bool] = never
+    boot_id: str = "boot-1"
+    told: list[events.Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = VirtualClock(self.now)
+        self.place = Place(self.folder / "cronq.db", self.folder / "logs", "test")
+        self.born = self.now
+        self.crashes = 0
+        self.store = open_store(self.place, create=True)
+        self.workers = PlayedWorkers(self.clock, self._open, self.slots, lambda claim: self.play(claim))
+
+    def _open(self) -> Store:
+        return open_store(self.place)
+
+    def add(self, name: str, schedule: str, **fields: object) -> Job:
+        definition = Definition(TRUE, schedule)
+        definition = replace(definition, **fields)  # type: ignore[arg-type]
+        times = parse(definition.schedule, tz=definition.tz, name=name, dst=definition.dst)
+        now = self.clock.now()
+        new = NewJob(name, replace(definition, schedule=times.text), times.next_us(now), times.at_startup)
+        return self.store.add_job(new, now=now)
+
+    def change(self, name: str, decide: Callable[[plan.FireTimes, Job], JobChange]) -> Job:
+        """Do what a changing command does: settle, then change."""
+        job = self.store.job(name)
+        changed = self.store.change_jobs([decide(times_of(job), job)], now=self.clock.now())
+        assert changed is not None
+        return changed[0]
+
+    def pause(self, name: str) -> None:
+        now = self.clock.now()
+        active = self.store.due([name])[0].active
+        self.change(name, lambda times, job: JobChange(plan.decide(job, times, active, now), paused_at=now))
+
+    def resume(self, name: str) -> None:
+        now = self.clock.now()
+        self.change(
+            name, lambda times, job: JobChange(plan.pass_over(job, times, now, Outcome.SKIPPED, "paused"))
+        )
+
+    def run_until(self, wall: Micros, **options: object) -> None:
+        """Let a scheduler live until this wall time; after each crash a new one starts."""
+        end = self.clock.elapsed + wall - self.clock.wall
+        while self.clock.elapsed < end:
+            mortal: Store = MortalStore(self.store, self.fate)  # type: ignore[assignment]
+            self.workers.has_scheduler = True
+            scheduler = Scheduler(
+                mortal,
+                self.workers,
+                self.clock,
+                boot_id=self.boot_id,
+                options=Options(slots=self.slots, **options),  # type: ignore[arg-type]
+                tell=self.told.append,
+            )
+            over: list[bool] = []
+            self.clock.after((end - self.clock.elapsed) / SECOND, lambda over=over: over.append(True))  # type: ignore[misc]
+            try:
+                scheduler.start()
+                while not over and not scheduler.turn():
+                    scheduler.sleep()
+            except Crash:
+                self.crashes += 1
+            self.workers.orphan()
+            if scheduler.stage:
+                return
+
+    def be_down_until(self, wall: Micros) -> None:
+        """No scheduler lives; running commands go on."""
+        over: list[bool] = []
+        self.clock.at(wall, lambda: over.append(True))
+        while not over:
+            self.clock.wait(None)
+
+    def rows(self, name: str) -> list[Run]:
+        """Return the job's runs, oldest first."""
+        listed = self.store.runs(RunQuery((name,), limit=1_000_000))
+        return sorted((run for run, _ in listed), key=lambda run: (run.logical_at, run.id))
+
+    def check(self, names: Iterable[str]) -> None:
+        """Every fire time of an active job is in exactly one row, or it is not due yet."""
+        for name in names:
+            self._check_job(self.store.job(name))
+
+    def _check_job(self, job: Job) -> None:
+        times = times_of(job)
+        mark = job.next_fire_at if job.next_fire_at is not None else self.clock.wall + 1
+        expected = list(times.iter_us(job.created_at + 1, mark))
+        covered: list[Micros] = []
+        for run in self.rows(job.name):
+            if run.fire_at is None or run.last_fire_at is None:
+                continue
+            if run.fire_count == 1:
+                covered.append(run.fire_at)
+                continue
+            inside = list(times.iter_us(run.fire_at, run.last_fire_at + 1))
+            assert len(inside) == run.fire_count, (run, len(inside))
+            covered += inside
+        assert sorted(covered) == expected, (
+            job.name,
+            f"missing {sorted(set(expected) - set(covered))[:5]}",
+            f"extra {sorted(set(covered) - set(expected))[:5]}",
+            f"doubled {len(covered) - len(set(covered))}",
+        )
+
+
+def times_of(job: Job) -> plan.FireTimes:
+    definition = job.definition
+    return parse(definition.schedule, tz=definition.tz, name=job.name, dst=definition.dst)
+
+
+def utc(text: str) -> Micros:
+    from datetime import datetime
+
+    return us_from_datetime(datetime.fromisoformat(text + "+00:00"))
+
+
+__all__ = [
+    "Crash",
+    "Launch",
+    "Outcome",
+    "Played",
+    "World",
+    "times_of",
+    "utc",
+]
