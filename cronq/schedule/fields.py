@@ -37,13 +37,8 @@ class Field(NamedTuple):
     high: int
     names: dict[str, int]
 
-    @property
-    def is_cyclic(self) -> bool:
-        """Whether the last value is followed by the first at once; months differ in length."""
-        return self.name in ("second", "minute", "hour", "month")
-
-    def names_or_number(self, value: int) -> str:
-        """A value as people say it: `Sunday` is 0 in the day-of-week field, so by name there."""
+    def spoken(self, value: int) -> str:
+        """A value as it is written best: by name where the field has names."""
         for name, number in self.names.items():
             if number == value:
                 return name

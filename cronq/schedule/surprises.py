@@ -19,7 +19,7 @@ from cronq.schedule.walls import DAY_S, US
 from cronq.schedule.words import clock
 
 if TYPE_CHECKING:
-    from cronq.schedule.fields import Field, FieldSyntax
+    from cronq.schedule.fields import Field, FieldSyntax, Item
     from cronq.schedule.schedule import Schedule
     from cronq.schedule.syntax import Syntax
 
@@ -170,30 +170,34 @@ def _about_cron(syntax: CronSyntax) -> list[ScheduleWarning]:
 
 def _about_steps(syntax: FieldSyntax) -> list[ScheduleWarning]:
     found = []
-    field = syntax.field
     for item in syntax.items:
-        if not item.step:
-            continue
-        text = syntax.text_of(item)
-        size = item.high - item.low + 1
-        if item.step >= size:
-            value = field.names_or_number(item.low)
-            message = f"`{text}`: the step is larger than the range, so only {field.label} {value} is left"
-            if item.kind == "hash":
-                message = f"`{text}`: the step is larger than the range, so only one {field.label} is left"
-            elif item.kind == "all":
-                message += _instead(field, item.step)
-            found.append(ScheduleWarning(message))
-        elif item.kind == "all" and field.is_cyclic and (item.high + 1 - item.low) % item.step:
-            last = item.low + (size - 1) // item.step * item.step
-            short = item.low + size - last
-            message = (
-                f"`{text}`: {item.step} does not divide {size}, so the last step from "
-                f"{field.label} {last} is only {short}"
-            )
-            message += _instead(field, item.step)
-            found.append(ScheduleWarning(message))
+        message = ""
+        if item.step > item.high - item.low:
+            message = _too_large(syntax.field, item)
+        elif item.kind == "all" and item.step > 1:
+            message = _uneven(syntax.field, item)
+        if message:
+            found.append(ScheduleWarning(f"`{syntax.text_of(item)}`: {message}"))
     return found
+
+
+def _too_large(field: Field, item: Item) -> str:
+    if item.kind == "hash":
+        return f"the step is larger than the range, so only one {field.label} is left"
+    message = f"the step is larger than the range, so only {field.label} {field.spoken(item.low)} is left"
+    return message + (_instead(field, item.step) if item.kind == "all" else "")
+
+
+def _uneven(field: Field, item: Item) -> str:
+    """What a step over the whole field does at its end; nothing when it divides the field."""
+    if field.name == "day":
+        return "days are counted anew each month, so the last step of a month is shorter"
+    size = 7 if field.name == "weekday" else item.high - item.low + 1
+    if size % item.step == 0:
+        return ""
+    last = item.low + (size - 1) // item.step * item.step
+    message = f"{item.step} does not divide {size}, so the last step from {field.label} {field.spoken(last)}"
+    return f"{message} is only {item.low + size - last}{_instead(field, item.step)}"
 
 
 _UNITS = {"second": "s", "minute": "m", "hour": "h"}
