@@ -22,7 +22,7 @@ from enum import IntEnum
 
 from cronq import __version__, events, plan
 from cronq.clock import Clock
-from cronq.errors import CronqError, StoreError
+from cronq.errors import CronqError, ExitCode, StoreCorrupt, StoreError, StoreMissing, StoreTooNew
 from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Job, Micros, Outcome
 from cronq.reporter import Reporter
 from cronq.schedule import parse
@@ -128,6 +128,8 @@ class Scheduler:
         self._tell = tell
         self._reporter = Reporter(store, tell, tail)
         self._pending = _Pending()
+        self._exit_code = ExitCode.OK
+        self._asked: list[str] = []
         self._stage_ends: float | None = None
         self._store_failures = 0
         self._store_retry_at: float | None = None
@@ -135,26 +137,26 @@ class Scheduler:
 
     # The life
 
-    def start(self, database: str = "") -> None:
-        """Say hello, look after what an earlier scheduler left, and queue the start-up jobs."""
+    def greet(self, database: str) -> None:
+        """Say what has been taken over; possible before the workers are there."""
         totals = self.store.totals()
         now = self.clock.now()
         self._tell(
             events.SchedulerStarted(now, __version__, totals.jobs, self.options.slots, database, os.getpid())
         )
+
+    def start(self) -> None:
+        """Look after what an earlier scheduler left, and queue the start-up jobs."""
+        now = self.clock.now()
         for held in self.store.held():
             self._recover(held, now)
         self._reporter.announce(self.store.launch_startup(self.boot_id, now=now), now)
 
-    def run(self) -> None:
-        """Turn until there is a reason to stop, and it is done."""
-        while not self.turn():
-            self.sleep()
-        self.finish()
-
     def turn(self) -> bool:
         """Do all that can be done now; return whether this scheduler has come to its end."""
         now = self.clock.now()
+        while self._asked:
+            self._answer(self._asked.pop(0), now)
         self._settle(now)
         if self._store_retry_at is None:
             self._guarded(self._work, now)
@@ -166,27 +168,36 @@ class Scheduler:
         """Wait until there is something to do; return the watched descriptors that are readable."""
         return self.clock.wait(self._wake_at())
 
-    def finish(self) -> None:
-        """Tell the summary."""
+    def finish(self) -> ExitCode:
+        """Tell the summary; return what the process should."""
         uptime_s = self.clock.monotonic() - self._began
         tally = self._reporter.tally
         self._tell(
             events.SchedulerStopped(self.clock.now(), tally.finished, tally.succeeded, tally.failed, uptime_s)
         )
+        return self._exit_code
 
-    def request_stop(self, *, hurried: bool = False) -> None:
-        """Stop: the first time by draining, the second time (or `hurried`) by killing."""
-        now = self.clock.now()
-        if hurried or self.stage is not Stage.RUNNING:
-            if self.stage < Stage.KILLING:
-                self.stage = Stage.KILLING
-                self._stage_ends = self.clock.monotonic() + HURRIED_KILL_S
-                self._stop_all("shutdown")
-            return
+    def ask(self, signal_name: str) -> None:
+        """Pass on a signal; safe in a signal handler, because the next turn acts on it, not this call."""
+        self._asked.append(signal_name)
+
+    def _answer(self, signal_name: str, now: Micros) -> None:
+        if signal_name == "SIGHUP":
+            self._reporter.notice(now, "info", "SIGHUP is ignored: changes of jobs are seen at once anyway")
+        elif self.stage is Stage.RUNNING:
+            self._drain(now)
+        elif self.stage < Stage.KILLING:
+            self.stage = Stage.KILLING
+            self._exit_code = ExitCode.INTERRUPTED
+            self._stage_ends = self.clock.monotonic() + HURRIED_KILL_S
+            self._stop_all("shutdown")
+
+    def _drain(self, now: Micros) -> None:
         self.stage = Stage.DRAINING
         self._stage_ends = self.clock.monotonic() + self.options.drain_s
         running = tuple(f"{claim.run.job} #{claim.run.id}" for claim in self._reporter.in_hand())
-        self._tell(events.Stopping(now, running, self.options.drain_s))
+        if running:
+            self._tell(events.Stopping(now, running, self.options.drain_s))
 
     # One turn
 
@@ -198,7 +209,7 @@ class Scheduler:
         if self.stage is Stage.RUNNING:
             self._claim(now)
             if self.options.until_idle and self._is_idle(now):
-                self.request_stop()
+                self._drain(now)
 
     def _settle(self, now: Micros) -> None:
         """Take the workers' reports and write them; they stay pending while the store refuses."""
@@ -300,7 +311,7 @@ class Scheduler:
     def _advance_stage(self, now: Micros) -> None:
         elapsed = self.clock.monotonic() - self._began
         if self.stage is Stage.RUNNING and self.options.for_s is not None and elapsed >= self.options.for_s:
-            self.request_stop()
+            self._drain(now)
         if self._stage_ends is None or self.clock.monotonic() < self._stage_ends:
             return
         self._stage_ends = None
@@ -325,7 +336,15 @@ class Scheduler:
     def _guarded(self, step: Callable[[Micros], None], now: Micros) -> None:
         """Do a step; if the store refuses, remember to try again later instead of dying."""
         try:
+            self.store.verify()
             step(now)
+        except (StoreMissing, StoreCorrupt, StoreTooNew) as error:
+            # Waiting does not bring it back. What the workers hold, they record or leave beside it.
+            self._reporter.notice(now, "error", str(error))
+            self._pending = _Pending()
+            self._exit_code = ExitCode.STORE
+            if self.stage is Stage.RUNNING:
+                self._drain(now)
         except StoreError as error:
             if self._store_failures == 0:
                 self._reporter.notice(

@@ -248,6 +248,12 @@ class Store(Protocol):
     def set_fact(self, name: str, value: str) -> None:
         """Remember a fact about the store."""
 
+    def verify(self) -> None:
+        """Raise StoreMissing if what is open is no longer what the name leads to."""
+
+    def check(self) -> None:
+        """Look for damage. Raises: StoreCorrupt."""
+
     def checkpoint(self) -> None:
         """Do the upkeep that suits an idle moment."""
 

@@ -25,6 +25,8 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection, place: Place) -> None:
         self._db = connection
         self._path = place.database
+        info = place.database.stat()
+        self._identity = (info.st_dev, info.st_ino)
         self._definitions: dict[tuple[int, int], Definition] = {}
 
     def definition(self, job_id: int, revision: int) -> Definition:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cronq.errors import InvariantError
+from cronq.errors import InvariantError, StoreCorrupt, StoreMissing
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Run, Trigger
 from cronq.plan import Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob, Held
 from cronq.store.connection import mapped_errors, transaction
 from cronq.store.sqlite_rows import Ledger, due_from_row
+
+CHECK_MAX_BYTES = 64 * 1024 * 1024
+"""`quick_check` reads about 1 GB a second; a start must not wait for more than a blink."""
 
 
 class SchedulerSide(Ledger):
@@ -179,6 +182,27 @@ class SchedulerSide(Ledger):
         """Remember a fact about the store."""
         with transaction(self._db, self._path):
             self._db.execute(queries.FACT_SET, (name, value))
+
+    def verify(self) -> None:
+        """Raise StoreMissing if the database was removed or replaced while it is open.
+
+        In WAL mode SQLite goes on writing into the file that no name leads to any more, and says nothing.
+        """
+        try:
+            info = self._path.stat()
+        except OSError as error:
+            raise StoreMissing(f"{self._path} has vanished: {error.strerror}") from error
+        if (info.st_dev, info.st_ino) != self._identity:
+            raise StoreMissing(f"{self._path} was replaced by another file")
+
+    def check(self) -> None:
+        """Look for damage; its cost grows with the file, so large ones are left to a person."""
+        with mapped_errors(self._path):
+            if self._path.stat().st_size > CHECK_MAX_BYTES:
+                return
+            (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StoreCorrupt(f"{self._path} is damaged: {verdict}", hint="restore a backup of it")
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database, as far as readers allow."""

@@ -1,7 +1,7 @@
 """A world in which the real scheduler, planner and store live on a virtual clock.
 
 Only two things are played: time, which jumps from event to event, and processes, which take as long as the
-test says. As in the real world, workers outlive a scheduler that is killed and write their results themselves.
+test says. As in the real world, workers outlive a killed scheduler and write their results themselves.
 """
 
 from __future__ import annotations

@@ -1,0 +1,85 @@
+"""`cronq run`: the scheduler, its queue and its workers, in the foreground."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cronq.cli._session import Session
+from cronq.errors import UsageError
+
+USAGE = "run [--workers N] [--for DURATION] [--until-idle]"
+EXAMPLES = ("cronq run", "cronq run --workers 4 --for 10m")
+
+MAX_WORKERS = 10_000
+
+
+class LogFormat(StrEnum):
+    """How events are written."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class Output(StrEnum):
+    """Whose last lines of output are shown."""
+
+    FAIL = "fail"
+    ALL = "all"
+    NONE = "none"
+
+
+def command(
+    ctx: typer.Context,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Runs at a time.")] = 32,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="Stop after this long.")
+    ] = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop when nothing is due, queued or running.")
+    ] = False,
+    drain: Annotated[
+        str, typer.Option("--drain", metavar="DURATION", help="How long running jobs may finish at the end.")
+    ] = "30s",
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", metavar="FORMAT", help="How to write events.")
+    ] = LogFormat.AUTO,
+    output: Annotated[
+        Output, typer.Option("--output", metavar="WHICH", help="Show the last lines of which runs.")
+    ] = Output.FAIL,
+) -> int:
+    """Fire the jobs when they are due, and keep the ledger, until told to stop.
+
+    Only one scheduler runs for a database. The first Ctrl-C, or SIGTERM, starts nothing more and waits for what
+    runs; the second stops it.
+    """
+    session = Session.of(ctx)
+    from cronq.render.live import make_display
+    from cronq.schedule.duration import parse_duration
+    from cronq.scheduler import Options
+
+    if not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"--workers must be 1 to {MAX_WORKERS}, not {workers}")
+    options = Options(
+        slots=workers,
+        for_s=None if for_ is None else parse_duration(for_),
+        until_idle=until_idle,
+        drain_s=parse_duration(drain),
+    )
+    from cronq.service import run_scheduler
+
+    log_format = LogFormat.JSON if session.options.json else log_format
+    display = make_display(log_format, output, session.terminal)
+    try:
+        return run_scheduler(
+            session.place,
+            options,
+            tell=display.event,
+            redraw=display.redraw if display.animated else None,
+            environ=session.environment.environ,
+        )
+    finally:
+        display.close()

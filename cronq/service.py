@@ -1,0 +1,131 @@
+"""One `cronq run`: lock, store, clock, workers, doorbell and signals, put together and taken apart.
+
+Order matters. The lock comes before the store is written to (G8); the doorbell before the first look at the
+store, so that no change can fall between; and at the end the workers are let go before the lock is, so that
+the next scheduler finds them either gone or alive, never half closed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from cronq import events, lock
+from cronq.doorbell import Doorbell
+from cronq.errors import ExitCode, StoreFull
+from cronq.model import AttemptKey
+from cronq.scheduler import Options, Scheduler, Ticker
+from cronq.store import Place, open_store
+from cronq.systemd import Notifier
+from cronq.waiting import SystemClock
+from cronq.worker import kernel
+from cronq.worker.files import tail_lines
+from cronq.worker.pool import Pool
+
+STATUS_EVERY_S = 10.0
+"""How often systemd's status line is renewed where there is no watchdog to do it with."""
+
+_LISTENED_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_scheduler(
+    place: Place,
+    options: Options,
+    *,
+    tell: events.Sink,
+    redraw: Callable[[events.Snapshot], None] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> ExitCode:
+    """Be the scheduler of a store until told to stop.
+
+    Args:
+        place: Of the store; made if there is none.
+        options: How to run.
+        tell: Where events go.
+        redraw: Called with the present state each second, for a live footer.
+        environ: Tells of systemd, and which projects are trusted.
+
+    Raises:
+        SchedulerRunning: Another one has the lock.
+        StoreError: The store cannot be used.
+    """
+    with ExitStack() as stack:
+        store = open_store(place, create=True, checkpoints=True, environ=environ)
+        stack.callback(store.close)
+        stack.callback(lock.hold(place.lock))
+        store.check()
+        clock = SystemClock()
+        stack.callback(clock.close)
+        bell = _hang_bell(place)
+        stack.callback(bell.close)
+        clock.watch(bell.fileno())
+        boot_id = kernel.boot_id()
+        workers = Pool(clock, place, size=options.slots, boot_id=boot_id)
+
+        def tail(key: AttemptKey) -> tuple[str, ...]:
+            return tail_lines(place.log_file(*key))
+
+        scheduler = Scheduler(store, workers, clock, boot_id=boot_id, options=options, tell=tell, tail=tail)
+        stack.enter_context(_listening(scheduler))
+        scheduler.greet(str(place.database))
+        workers.start()
+        stack.callback(workers.close)
+        scheduler.start()
+        notifier = Notifier(environ)
+        scheduler.tickers += _tickers(notifier, redraw)
+        notifier.send("READY=1", _status(scheduler))
+        try:
+            return _turn(scheduler, bell)
+        finally:
+            notifier.send("STOPPING=1")
+
+
+def _turn(scheduler: Scheduler, bell: Doorbell) -> ExitCode:
+    while not scheduler.turn():
+        if bell.fileno() in scheduler.sleep():
+            bell.answer()
+    return scheduler.finish()
+
+
+def _hang_bell(place: Place) -> Doorbell:
+    try:
+        return Doorbell(place.bell)
+    except OSError as error:
+        raise StoreFull(f"cannot make the doorbell {place.bell}: {error.strerror}") from error
+
+
+@contextmanager
+def _listening(scheduler: Scheduler) -> Iterator[None]:
+    """Pass signals on to the scheduler for a while."""
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        scheduler.ask(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, pass_on) for number in _LISTENED_TO}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tickers(notifier: Notifier, redraw: Callable[[events.Snapshot], None] | None) -> list[Ticker]:
+    tickers = []
+    if redraw is not None:
+        tickers.append(Ticker(1.0, lambda scheduler: redraw(scheduler.snapshot())))
+    if notifier.watchdog_s is not None:
+        # From within the loop, so that a loop that hangs is a watchdog that starves.
+        beat_s = notifier.watchdog_s
+        tickers.append(Ticker(beat_s, lambda scheduler: notifier.send("WATCHDOG=1", _status(scheduler))))
+    elif notifier.is_wanted:
+        tickers.append(Ticker(STATUS_EVERY_S, lambda scheduler: notifier.send(_status(scheduler))))
+    return tickers
+
+
+def _status(scheduler: Scheduler) -> str:
+    snapshot = scheduler.snapshot()
+    text = f"STATUS={len(snapshot.running)} running, {snapshot.queued} queued"
+    return text + (f", next {snapshot.upcoming[0][0]}" if snapshot.upcoming else "")
