@@ -105,15 +105,14 @@ def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
     definition = job.definition
     boundary = max(first, now - round(definition.grace_s * SECOND))
     entries = _caught_up(definition, times, first, boundary, now)
-    catching_up = definition.catch_up is CatchUp.ALL and any(isinstance(e, Fire) for e in entries)
-    room = BATCH - sum(isinstance(entry, Fire) for entry in entries)
-    on_time = list(_take(times.iter_us(boundary, now + 1), max(room, 1)))
+    caught_up = sum(isinstance(entry, Fire) for entry in entries)
+    on_time = list(_take(times.iter_us(boundary, now + 1), max(BATCH - caught_up, 1)))
     replaces = False
     if on_time:
-        if catching_up:
-            # They are late too: were they held against the overlap policy, the runs being caught up
-            # would themselves be the reason to skip them.
-            entries += [Fire(fire_at, Trigger.SCHEDULE) for fire_at in on_time]
+        if definition.catch_up is CatchUp.ALL and caught_up + len(on_time) > 1:
+            # Several at once mean that nobody was there for the earlier ones. Held against the overlap
+            # policy, runs being caught up would themselves be the reason to skip one another.
+            entries += _fires(on_time)
         else:
             fired, replaces = _overlapped(definition, on_time, active)
             entries += fired

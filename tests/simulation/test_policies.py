@@ -163,6 +163,17 @@ def test_catch_up_all_with_overlap_skip_drops_none(world: Worlds) -> None:
     w.check(["job"])
 
 
+def test_catch_up_all_drops_none_that_is_within_its_grace_either(world: Worlds) -> None:
+    w = world(play=lambda _: Played(0.1))
+    w.add("job", "every 2s", catch_up=CatchUp.ALL, overlap=Overlap.SKIP, grace_s=60.0)
+    w.run_until(utc("2026-03-02T00:00:09"))
+    w.be_down_until(utc("2026-03-02T00:00:25"))
+    w.run_until(utc("2026-03-02T00:00:31"))
+    assert outcomes(w.rows("job")) == {"success": 15}
+    assert w.workers.most_alive["job"] == 1
+    w.check(["job"])
+
+
 def test_a_failing_run_is_retried_with_growing_delays(world: Worlds) -> None:
     w = world(play=lambda _: Played(1, Outcome.FAILURE))
     w.add("job", "0 1 * * *", retries=3, retry_delay_s=10.0, retry_jitter=0.0, retry_max_delay_s=25.0)
