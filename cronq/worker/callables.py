@@ -129,7 +129,7 @@ class CallableAttempt:
         kind = "spawn_error"
         try:
             function = self._modules.load(definition.command.words[0], definition.cwd)
-            args, kwargs = _arguments(definition.command.args)
+            args, kwargs = arguments(definition.command.args)
             kind = "exception"
             result = function(*args, **kwargs)
             if hasattr(result, "__await__"):
@@ -138,7 +138,7 @@ class CallableAttempt:
         except AttemptStopped:
             raise
         except SystemExit as error:
-            self._exit_code = _exit_code(error)
+            self._exit_code = exit_code_of(error)
             return None
         except BaseException as error:
             self._is_armed = False
@@ -197,7 +197,7 @@ class CallableAttempt:
         stdin = sys.stdin
         if stdin_fd != -1:
             # `multiprocessing` has put a stream of its own there.
-            sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: PTH123, SIM115
+            sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
         path = list(sys.path)
         sys.path.insert(0, definition.cwd)
         try:
@@ -218,7 +218,13 @@ class CallableAttempt:
             os.dup2(self._streams[0], 0)
 
 
-def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
+def arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
+    """Return positional and named arguments from a command's JSON text.
+
+    Raises:
+        ValueError: It is not JSON.
+        TypeError: It is neither a list nor an object.
+    """
     if not text:
         return [], {}
     value = json.loads(text)
@@ -229,7 +235,7 @@ def _arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     raise TypeError("the arguments are neither a list nor an object")
 
 
-def _exit_code(error: SystemExit) -> int:
+def exit_code_of(error: SystemExit) -> int:
     """Return what the interpreter would have exited with, and print what it would have printed."""
     if error.code is None:
         return 0

@@ -38,7 +38,7 @@ def start_fork_server() -> None:
         OSError: There is no room for another process.
     """
     context.ForkServerContext().set_forkserver_preload(list(PRELOADED))
-    with _safe_import_path():
+    with _safe_import_path(), _silent_stdout():
         forkserver.ensure_running()
 
 
@@ -96,3 +96,25 @@ def _safe_import_path() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """Keep our standard output from the fork server and its workers.
+
+    They may outlive us by hours, and whoever reads our output through a pipe waits for its last holder.
+    Standard error stays: a worker has no other place for its own troubles.
+    """
+    try:
+        saved = os.dup(1)
+    except OSError:
+        yield  # it is closed already
+        return
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, 1)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)

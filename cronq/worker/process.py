@@ -87,11 +87,11 @@ class Worker:
 
     def _execute(self, claim: Claim) -> None:
         self._start = None
-        # What was asked while nothing was in hand was about something that is over.
-        self._inbox.asked = None
         if claim.definition.command.kind is CommandKind.PYTHON:
             self._end = self._callables.execute(claim, self._setup.boot_id, self._on_start)
         else:
+            # A late signal for a callable that is over. For a command the pool sends messages alone.
+            self._inbox.asked = None
             attempt = CommandAttempt(claim, self._setup.place, self._inherited, self._inbox)
             self._end = attempt.execute(self._setup.boot_id, self._on_start)
         # Threads and processes that are left would be taken for those of the next attempt.
