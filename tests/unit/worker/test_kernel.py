@@ -1,0 +1,91 @@
+"""What the kernel says of processes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cronq.worker import kernel
+
+
+def test_own_process_is_described() -> None:
+    info = kernel.process_info(os.getpid())
+    assert info is not None
+    assert (info.parent, info.group, info.session) == (os.getppid(), os.getpgrp(), os.getsid(0))
+    assert info.state == "R"
+
+
+def test_name_with_blanks_and_parentheses_is_read(tmp_path: Path) -> None:
+    program = tmp_path / "a) b (c"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    with subprocess.Popen([program, "60"]) as process:
+        info = kernel.process_info(process.pid)
+        process.kill()
+    assert info is not None
+    assert (info.name, info.parent) == ("a) b (c", os.getpid())
+
+
+def test_process_that_does_not_exist_is_none() -> None:
+    assert kernel.process_info(2**22 + 1) is None
+    assert kernel.start_ticks(2**22 + 1) is None
+    assert kernel.environment_of(2**22 + 1) == {}
+    assert kernel.children_of(2**22 + 1) == []
+    assert kernel.open_pidfd(2**22 + 1) is None
+
+
+def test_children_and_their_children_are_found() -> None:
+    line = "sleep 60 & echo; wait"
+    with subprocess.Popen(["/bin/sh", "-c", line], stdout=subprocess.PIPE, start_new_session=True) as shell:
+        assert shell.stdout is not None
+        shell.stdout.readline()
+        assert shell.pid in kernel.children_of(os.getpid())
+        (sleep,) = kernel.children_of(shell.pid)
+        found = kernel.descendants_of(os.getpid())
+        assert found.index(shell.pid) < found.index(sleep)
+        os.killpg(shell.pid, signal.SIGKILL)
+
+
+def test_environment_of_a_process_is_read() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"], env={"A": "b=c"}) as process:
+        assert kernel.environment_of(process.pid) == {b"A": b"b=c"}
+        process.kill()
+
+
+def test_zombie_is_seen_as_one_and_waited_for_by_pidfd() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    pidfd = kernel.open_pidfd(process.pid)
+    assert pidfd is not None
+    assert select.select([pidfd], [], [], 20)[0]
+    os.close(pidfd)
+    info = kernel.process_info(process.pid)
+    assert info is not None
+    assert info.state == "Z"
+    process.wait()
+
+
+@pytest.mark.parametrize("is_meant", [True, False])
+def test_signal_reaches_only_the_process_that_is_meant(is_meant: bool) -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        ticks = kernel.start_ticks(process.pid)
+        assert ticks is not None
+        sent = kernel.send_signal(process.pid, signal.SIGTERM, ticks if is_meant else ticks + 1)
+        if not is_meant:
+            process.kill()
+    assert sent is is_meant
+    assert process.returncode == (-signal.SIGTERM if is_meant else -signal.SIGKILL)
+
+
+def test_signals_to_nobody_say_so() -> None:
+    assert not kernel.send_signal(2**22 + 1, signal.SIGTERM)
+    assert not kernel.send_group_signal(2**22 + 1, signal.SIGTERM)
+
+
+def test_boot_id_is_constant() -> None:
+    assert kernel.boot_id() == kernel.boot_id() != ""

@@ -1,0 +1,170 @@
+"""Locks: who lives, in all combinations."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cronq.store.location import Place
+from cronq.worker import kernel, liveness
+from cronq.worker.liveness import Hint
+from tests.unit.worker.rig import place_at
+
+KEY = (12, 3)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return place_at(tmp_path)
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def hint_of(pid: int) -> Hint:
+    return Hint(1, pid, kernel.start_ticks(pid), kernel.boot_id(), 5.25)
+
+
+def test_nothing_is_known_of_what_never_was(place: Place) -> None:
+    assert not liveness.is_worker_alive(place, "w")
+    assert not liveness.is_attempt_alive(place, KEY)
+    assert not liveness.was_started(place, KEY)
+    assert liveness.attempt_hint(place, KEY) is None
+    liveness.remove_attempt(place, KEY)
+
+
+@pytest.mark.parametrize("worker_lives", [True, False])
+@pytest.mark.parametrize("attempt", ["missing", "held", "free"])
+def test_locks_answer_for_each_on_its_own(place: Place, worker_lives: bool, attempt: str) -> None:
+    worker_fd = liveness.take_lock(liveness.worker_file(place, "w"))
+    attempt_fd = -1
+    if attempt != "missing":
+        attempt_fd = liveness.lock_attempt(place, "w", KEY)
+        if attempt == "free":
+            os.close(attempt_fd)
+    if not worker_lives:
+        os.close(worker_fd)
+    assert liveness.is_worker_alive(place, "w") is worker_lives
+    assert liveness.is_attempt_alive(place, KEY) is (attempt == "held")
+    assert liveness.was_started(place, KEY) is (attempt != "missing")
+    if worker_lives:
+        os.close(worker_fd)
+    if attempt == "held":
+        os.close(attempt_fd)
+
+
+def test_lock_lives_in_a_process_that_inherited_it(place: Place) -> None:
+    fd = liveness.lock_attempt(place, "w", KEY)
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(fd,)
+    ) as process:
+        os.close(fd)
+        assert liveness.is_attempt_alive(place, KEY)
+        process.communicate(b"\n")
+    assert not liveness.is_attempt_alive(place, KEY)
+    assert liveness.was_started(place, KEY)
+
+
+def test_command_that_gave_up_the_lock_is_known_by_its_hint(
+    place: Place, child: subprocess.Popen[bytes]
+) -> None:
+    fd = liveness.lock_attempt(place, "w", KEY)
+    hint = hint_of(child.pid)
+    liveness.write_hint(fd, hint)
+    os.close(fd)
+    assert liveness.attempt_hint(place, KEY) == hint
+    assert liveness.is_attempt_alive(place, KEY)
+    child.communicate(b"\n")
+    assert not liveness.is_attempt_alive(place, KEY)
+
+
+def test_pid_that_was_used_again_is_another_process(child: subprocess.Popen[bytes]) -> None:
+    hint = hint_of(child.pid)
+    assert liveness.is_same_process(hint)
+    assert hint.start_ticks is not None
+    assert not liveness.is_same_process(replace(hint, start_ticks=hint.start_ticks + 1))
+    assert not liveness.is_same_process(replace(hint, boot_id="another"))
+    assert not liveness.is_same_process(replace(hint, start_ticks=None))
+
+
+def test_file_goes_round(place: Place) -> None:
+    fd = liveness.lock_attempt(place, "w", KEY)
+    inode = os.fstat(fd).st_ino
+    liveness.write_hint(fd, hint_of(os.getpid()))
+    os.close(fd)
+    liveness.unlock_attempt(place, "w", KEY)
+    assert not liveness.was_started(place, KEY)
+    fd = liveness.lock_attempt(place, "w", (13, 1))
+    assert os.fstat(fd).st_ino == inode
+    assert liveness.attempt_hint(place, (13, 1)) is None
+    os.close(fd)
+
+
+def test_file_that_a_survivor_holds_is_replaced(place: Place) -> None:
+    survivor = liveness.lock_attempt(place, "w", KEY)
+    liveness.unlock_attempt(place, "w", KEY)
+    fd = liveness.lock_attempt(place, "w", (13, 1))
+    os.close(survivor)
+    assert liveness.is_attempt_alive(place, (13, 1))
+    os.close(fd)
+    assert not liveness.is_attempt_alive(place, (13, 1))
+
+
+def test_held_lock_is_not_taken_twice(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "_LOCK_BOUND_S", 0.02)
+    path = liveness.worker_file(place, "w")
+    fd = liveness.take_lock(path)
+    with pytest.raises(BlockingIOError):
+        liveness.take_lock(path)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "null"])
+def test_hint_that_makes_no_sense_is_none(place: Place, text: str) -> None:
+    path = liveness.attempt_file(place, KEY)
+    path.parent.mkdir(mode=0o700)
+    path.write_text(text)
+    assert liveness.attempt_hint(place, KEY) is None
+
+
+def test_planted_lock_file_is_refused(place: Place, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    place.attempts.mkdir(mode=0o700)
+    liveness.spare_file(place, "w").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic link"):
+        liveness.lock_attempt(place, "w", KEY)
+    liveness.spare_file(place, "w").unlink()
+    os.link(victim, liveness.spare_file(place, "w"))
+    with pytest.raises(PermissionError):
+        liveness.lock_attempt(place, "w", KEY)
+    assert victim.read_text() == "precious"
+
+
+def test_sweep_removes_what_is_dead_and_recorded(place: Place) -> None:
+    alive = liveness.take_lock(liveness.worker_file(place, "alive"))
+    for worker in ("dead", "dead2"):
+        os.close(liveness.take_lock(liveness.worker_file(place, worker)))
+    for number in (1, 2):
+        os.close(liveness.lock_attempt(place, "dead", (number, 1)))
+    running = liveness.lock_attempt(place, "alive", (3, 1))
+    (place.attempts / "unknown.lock").touch()
+    assert liveness.sweep(place, held={(1, 1)}) == 3
+    assert sorted(path.name for path in place.attempts.iterdir()) == [
+        "1.1.lock",
+        "3.1.lock",
+        "alive.worker",
+        "unknown.lock",
+    ]
+    os.close(alive)
+    os.close(running)
