@@ -55,9 +55,7 @@ class CronSyntax(NamedTuple):
 
     @property
     def days(self) -> Piece:
-        """The characters of the day-of-month and month fields, or of the macro."""
-        if self.piece.text[0] == "@":
-            return self.piece
+        """The characters of the day-of-month and month fields (of an expression that is no macro)."""
         month = self.month
         return Piece(self.piece.full, self.day.start, month.start + len(month.text))
 

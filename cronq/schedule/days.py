@@ -6,6 +6,7 @@ day n + 1, so that the next day is the lowest set bit and needs no walk.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import date
 from typing import Protocol
 
@@ -93,7 +94,7 @@ class Weekdays:
         return weeks * self._mask.bit_count() + extra.bit_count()
 
 
-class MonthDays:
+class MonthDays(ABC):
     """Base of the day sets that are decided month by month.
 
     Args:
@@ -105,9 +106,9 @@ class MonthDays:
     def __init__(self, months: int) -> None:
         self._months = months
 
+    @abstractmethod
     def month_mask(self, year: int, month: int) -> int:
         """The members in a month whose bit is set in `months`: bit n is day n + 1."""
-        raise NotImplementedError
 
     def first(self, day: int) -> int:
         """The first member at or after `day`, or `NEVER` when there is none within 50 years."""

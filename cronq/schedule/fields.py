@@ -237,12 +237,13 @@ def _read_nth(piece: Piece, found: re.Match[str]) -> Item:
     return Item("nth", day, number, 0, piece.start, piece.end)
 
 
+# Texts, since only an error needs them compiled.
 _ELSEWHERE = (
-    (re.compile(r"\?"), "`?`", "in the two day fields only, where it stands for `*`"),
-    (re.compile(r"L", re.I), "`L`", "in the day of month field; in the day of week field write `5L`"),
-    (re.compile(r"(?:L|[0-9]+)W", re.I), "`W`", "in the day of month field only"),
-    (re.compile(r"[0-9a-zA-Z]+#[0-9]*"), "`#`", "in the day of week field only, as in `5#3`"),
-    (re.compile(r"[0-9a-zA-Z]+L", re.I), "`L`", "in the day of month field; `5L` in the day of week field"),
+    (r"\?", "`?`", "in the two day fields only, where it stands for `*`"),
+    (r"L", "`L`", "in the day of month field; in the day of week field write `5L`"),
+    (r"(?:L|[0-9]+)W", "`W`", "in the day of month field only"),
+    (r"[0-9a-zA-Z]+#[0-9]*", "`#`", "in the day of week field only, as in `5#3`"),
+    (r"[0-9a-zA-Z]+L", "`L`", "in the day of month field; `5L` in the day of week field"),
 )
 
 
@@ -254,11 +255,11 @@ def _refuse(piece: Piece, text: str, field: Field) -> NoReturn:
         )
     if found := _WORD.fullmatch(text):
         for shape, sign, where in _ELSEWHERE[1:3]:
-            if shape.fullmatch(text):
+            if re.fullmatch(shape, text, re.I):
                 raise piece.error(f"{sign} is not read in the {field.label} field", f"it is read {where}")
         _unknown_word(piece, text, field)
     for shape, sign, where in _ELSEWHERE:
-        if shape.fullmatch(text):
+        if re.fullmatch(shape, text, re.I):
             raise piece.error(
                 f"{sign} is not read like this in the {field.label} field", f"it is read {where}"
             )

@@ -179,11 +179,9 @@ def _today(spans: ZoneSpans, now_us: int) -> int:
 
 
 def _next_clock(spans: ZoneSpans, now_us: int, tod_us: int) -> int:
-    today = _today(spans, now_us)
-    for day in (today, today + 1, today + 2):
-        at_us = _from_wall(spans, day, tod_us)
-        if at_us > now_us:
-            break
+    day = _today(spans, now_us)
+    while (at_us := _from_wall(spans, day, tod_us)) <= now_us:
+        day += 1
     return at_us
 
 

@@ -1,7 +1,7 @@
 """Bit sets from the items of a field.
 
-The plain shapes are read here; lists, names, stepped and wrapping ranges are read by croniter,
-which is imported only then: it costs 30 ms and starts a process.
+The plain shapes (one range, or a list of values) are read here; lists with ranges and steps in
+them and ranges that go round are read by croniter, which is imported only then: it costs 30 ms.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ def mask_of(syntax: FieldSyntax, name: str) -> int:
         if item.kind == "all" or (item.kind == "range" and item.low <= item.high):
             return _fold(field, stepped(item.low, item.high, item.step or 1))
     mask = 0
+    if all(item.kind == "range" and item.low == item.high for item in syntax.items):
+        for item in syntax.items:
+            mask |= 1 << item.low
+        return _fold(field, mask)
     ranges = []
     for item in syntax.items:
         if item.kind == "hash":

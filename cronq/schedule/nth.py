@@ -7,10 +7,10 @@ from datetime import date
 from cronq.schedule.cron import special_days
 from cronq.schedule.days import (
     EPOCH_ORDINAL,
-    HORIZON_YEARS,
     LAST_DAY,
     NEVER,
     CronDays,
+    DaySet,
     MonthDays,
     month_length,
     weekday_of,
@@ -19,28 +19,9 @@ from cronq.schedule.fields import WEEKDAY, FieldSyntax
 
 # Monday 1970-01-05: weeks are counted from Monday, as in ISO 8601.
 _MONDAY = 4
-_HORIZON_DAYS = HORIZON_YEARS * 366
 
 
-class _SteppedDays:
-    """Base of the day sets whose members are found by stepping from one to the next."""
-
-    __slots__ = ()
-
-    def first(self, day: int) -> int:
-        raise NotImplementedError
-
-    def count(self, low: int, high: int) -> int:
-        """How many members are in low <= day < high."""
-        total = 0
-        day = self.first(low)
-        while day < high:
-            total += 1
-            day = self.first(day + 1)
-        return total
-
-
-class DaySteps(_SteppedDays):
+class DaySteps:
     """Every `step`-th day that is one of some weekdays.
 
     Args:
@@ -73,8 +54,12 @@ class DaySteps(_SteppedDays):
                 return behind
         return -NEVER
 
+    def count(self, low: int, high: int) -> int:
+        """How many members are in low <= day < high."""
+        return _count(self, low, high)
 
-class WeekSteps(_SteppedDays):
+
+class WeekSteps:
     """Some weekdays of every `step`-th week.
 
     Args:
@@ -111,6 +96,10 @@ class WeekSteps(_SteppedDays):
                 return opens + offset
         return opens - period + self._offsets[-1]
 
+    def count(self, low: int, high: int) -> int:
+        """How many members are in low <= day < high."""
+        return _count(self, low, high)
+
 
 class MonthSteps(MonthDays):
     """Some days of every `step`-th month.
@@ -146,6 +135,15 @@ class MonthSteps(MonthDays):
         if (year * 12 + month - 1 - self._anchor) % self._step:
             return 0
         return self._inner.month_mask(year, month) & (1 << month_length(year, month)) - 1
+
+
+def _count(days: DaySet, low: int, high: int) -> int:
+    total = 0
+    day = days.first(low)
+    while day < high:
+        total += 1
+        day = days.first(day + 1)
+    return total
 
 
 def day_steps(step: int, start: int | None, weekdays: int) -> DaySteps:

@@ -79,10 +79,10 @@ class ZoneSpans:
         block = self._blocks.get(key)
         if block is None:
             block = self._blocks[key] = self._probe(key * _BLOCK_S, (key + 1) * _BLOCK_S)
-        for span in block:
-            if second < span.end:
-                return span
-        return span
+        place = 0
+        while second >= block[place].end:
+            place += 1
+        return block[place]
 
     def _probe(self, low: int, high: int) -> tuple[Span, ...]:
         before = offset = self._offset(low - 1)

@@ -187,7 +187,7 @@ def local_zone_name() -> str:
     candidates.append(_link_key(Path("/etc/localtime")))
     for name in candidates:
         if name and is_zone(name):
-            return name
+            return "UTC" if name == "Etc/UTC" else name
     return "UTC"
 
 

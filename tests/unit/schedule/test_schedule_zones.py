@@ -129,6 +129,8 @@ def test_rule_19_versions_are_read_where_systems_keep_them(tmp_path: Path) -> No
     assert zones._system_version(tmp_path) == "unknown"
     (tmp_path / "+VERSION").write_text("2024a\n")
     assert zones._system_version(tmp_path) == "2024a"
+    (tmp_path / "tzdata.zi").write_text("no version here\n")
+    assert zones._system_version(tmp_path) == "2024a"
     (tmp_path / "tzdata.zi").write_text("# version 2025b\nR ...\n")
     assert zones._system_version(tmp_path) == "2025b"
 
