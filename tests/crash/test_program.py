@@ -1,0 +1,315 @@
+"""Real `cronq run`, real signals: what dies, what goes on, and what the ledger says afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.crash.program import Cronq, descendants, is_alive, wait_until
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs a sub-reaper and /proc")
+
+
+def fire_times(cronq: Cronq, job: str) -> Counter[datetime]:
+    """Return how often each fire time is accounted for, gaps spelt out (schedules of whole seconds)."""
+    counted: Counter[datetime] = Counter()
+    for run in cronq.rows(job):
+        if run["fire_at"] is not None:
+            first, last = (datetime.fromisoformat(run[key]) for key in ("fire_at", "last_fire_at"))
+            step = (last - first) / max(1, run["fire_count"] - 1)
+            counted.update(first + step * n for n in range(run["fire_count"]))
+    return counted
+
+
+def assert_exact(cronq: Cronq, job: str, every_s: int) -> None:
+    """No fire time between the first and the last is missing, and none is there twice."""
+    counted = fire_times(cronq, job)
+    moments = sorted(counted)
+    wanted = [moments[0] + timedelta(seconds=every_s) * n for n in range(len(moments))]
+    assert moments == wanted
+    assert set(counted.values()) == {1}
+
+
+def test_ten_seconds_of_every_second_are_ten_successes(cronq: Cronq) -> None:
+    cronq("add", "hello", "every 1s", "--", "echo", "hi")
+    with cronq.run("--for", "10s") as running:
+        assert running.ended() == 0
+    rows = cronq.rows("hello")
+    assert 9 <= len(rows) <= 11
+    assert {run["outcome"] for run in rows} == {"success"}
+    assert cronq("logs", "hello") == "hi\n"
+
+
+def test_killed_scheduler_kills_no_job_and_loses_no_fire_time(cronq: Cronq, tmp_path: Path) -> None:
+    witness, gate = tmp_path / "witness", tmp_path / "gate"
+    os.mkfifo(gate)
+    line = f'echo "$CRONQ_FIRE_TIME" >> {witness}; echo began; read answer < {gate}; echo $answer; exit 3'
+    cronq("add", "long", "every 1h", "--success-codes", "3", "--shell", line)
+    cronq("add", "tick", "every 1s", "--catch-up", "all", "--", "true")
+    cronq("trigger", "long")
+    with cronq.run() as first:
+        started = first.wait_for("attempt_started", job="long")
+        first.wait_for("attempt_finished", job="tick", outcome="success")
+        first.kill()
+        assert is_alive(started["pid"])
+        with cronq.run() as second:
+            adopted = second.wait_for("run_adopted")
+            assert (adopted["job"], adopted["run_id"]) == ("long", started["run_id"])
+            with gate.open("w") as answer:
+                answer.write("done\n")
+            wait_until(lambda: cronq.rows("long")[0]["state"] == "done", "the end of the orphan")
+            second.wait_for("attempt_finished", job="tick")
+            second.signal(signal.SIGTERM)
+            assert second.ended() == 0
+    (run,) = cronq.rows("long")
+    assert (run["outcome"], run["exit_code"], run["attempt"]) == ("success", 3, 1)
+    assert cronq("logs", "long") == "began\ndone\n"
+    assert len(witness.read_text().splitlines()) == 1
+    assert_exact(cronq, "tick", 1)
+
+
+@linux_only
+def test_killed_worker_loses_neither_its_command_nor_its_exit_status(cronq: Cronq, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}; exit 42")
+    cronq("trigger", "job")
+    with cronq.run() as running:
+        started = running.wait_for("attempt_started")
+        worker = next(pid for pid in running.workers() if started["pid"] in descendants(pid))
+        os.kill(worker, signal.SIGKILL)
+        running.wait_for("worker_lost", run_id=started["run_id"])
+        gate.write_text("go\n")
+        finished = running.wait_for("attempt_finished")
+    assert (finished["outcome"], finished["exit_code"]) == ("failure", 42)
+
+
+@linux_only
+def test_killed_with_all_its_workers_the_run_is_abandoned_once_the_command_is_gone(
+    cronq: Cronq, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}")
+    cronq("trigger", "job")
+    with cronq.run() as first:
+        command = first.wait_for("attempt_started")["pid"]
+        family = [pid for pid in descendants(first.process.pid) if pid != command]
+        first.process.kill()
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert is_alive(command)
+        with cronq.run() as second:
+            second.wait_for("run_adopted")
+            assert cronq.rows("job")[0]["state"] == "running"
+            gate.write_text("go\n")
+            finished = second.wait_for("attempt_finished")
+    assert (finished["outcome"], finished["reason"]) == ("abandoned", "exit status unknown")
+
+
+def test_first_signal_waits_for_what_runs(cronq: Cronq, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}")
+    cronq("trigger", "job")
+    with cronq.run() as running:
+        running.wait_for("attempt_started")
+        running.signal(signal.SIGINT)
+        assert running.wait_for("stopping")["running"] == ["job #1"]
+        gate.write_text("go\n")
+        assert running.wait_for("attempt_finished")["outcome"] == "success"
+        assert running.ended() == 0
+
+
+@linux_only
+def test_second_signal_kills_the_tree_within_its_bound(cronq: Cronq) -> None:
+    stubborn = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$; sleep 1000' & sleep 1000"
+    cronq("add", "job", "every 1h", "--kill-after", "1m", "--shell", stubborn)
+    cronq("trigger", "job")
+    with cronq.run() as running:
+        running.wait_for("attempt_started")
+        wait_until(lambda: cronq("logs", "1").strip(), "the grandchild's pid")
+        grandchild = int(cronq("logs", "1"))
+        running.signal(signal.SIGINT)
+        running.wait_for("stopping")
+        began = time.monotonic()
+        running.signal(signal.SIGINT)
+        assert running.ended() == 130
+        assert time.monotonic() - began < 15
+        assert not is_alive(grandchild)
+    assert cronq.rows("job")[0]["outcome"] == "cancelled"
+
+
+def test_second_scheduler_is_refused_and_told_who_runs(cronq: Cronq) -> None:
+    with cronq.run() as running:
+        pid = running.wait_for("scheduler_started")["pid"]
+        wait_until(
+            lambda: "running" in cronq("status") and str(pid) in cronq("status"), "the lock's signature"
+        )
+        told = cronq("run", code=4)
+    assert "error: a scheduler already runs for this database" in told
+    assert f"pid {pid} on " in told
+
+
+def test_changes_from_another_terminal_take_effect_at_once(cronq: Cronq) -> None:
+    cronq("add", "job", "every 1h", "--", "sleep", "1000")
+    with cronq.run() as running:
+        running.wait_for("scheduler_started")
+        cronq("add", "soon", "every 1s", "--", "true")
+        running.wait_for("attempt_finished", job="soon")
+        cronq("pause", "soon")
+        cronq("trigger", "job")
+        started = running.wait_for("attempt_started", job="job")
+        cronq("cancel", str(started["run_id"]))
+        finished = running.wait_for("attempt_finished", job="job")
+        assert finished["outcome"] == "cancelled"
+        assert not is_alive(started["pid"])
+        cronq("set", "job", "--", "true")
+        cronq("trigger", "job")
+        assert running.wait_for("attempt_finished", job="job")["outcome"] == "success"
+        paused_runs = len(cronq.rows("soon"))
+        cronq("resume", "soon")
+        running.wait_for("attempt_finished", job="soon")
+    rows = cronq.rows("soon")
+    assert len(rows) > paused_runs
+    assert_exact(cronq, "soon", 1)
+
+
+def test_a_command_that_cannot_start_is_a_failure_with_its_errno(cronq: Cronq) -> None:
+    cronq("add", "gone", "every 1h", "--no-check", "--", "/nowhere/at-all")
+    cronq("trigger", "gone")
+    with cronq.run("--until-idle") as running:
+        finished = running.wait_for("attempt_finished")
+        assert running.ended() == 0
+    assert finished["outcome"] == "failure"
+    assert finished["reason"].startswith("spawn_error: ENOENT")
+
+
+def test_twenty_first_adds_at_once_all_succeed(cronq: Cronq) -> None:
+    def add(number: int) -> str:
+        return cronq("add", f"job{number}", "@daily", "--", "true")
+
+    with ThreadPoolExecutor(20) as together:
+        list(together.map(add, range(20)))
+    assert len(cronq("list", "-q").split()) == 20
+    assert [path.name for path in cronq.home.iterdir() if path.name.startswith(".cronq")] == []
+    assert cronq.database.stat().st_mode & 0o777 == 0o600
+
+
+def test_systemd_hears_ready_status_watchdog_and_stopping(cronq: Cronq) -> None:
+    address = cronq.home / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(20)
+        heard = ""
+        with cronq.run(NOTIFY_SOCKET=str(address), WATCHDOG_USEC="200000") as running:
+            while heard.count("WATCHDOG=1") < 2:
+                heard += manager.recv(4096).decode() + "\n"
+            running.signal(signal.SIGTERM)
+            while "STOPPING=1" not in heard:
+                heard += manager.recv(4096).decode() + "\n"
+            assert running.ended() == 0
+    assert heard.startswith("READY=1\nSTATUS=0 running, 0 queued")
+
+
+@linux_only
+def test_as_pid_1_of_a_container_it_reaps_orphans(cronq: Cronq) -> None:
+    isolate = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*isolate, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no right to make a pid namespace")
+    count = "ps -eo stat= | grep -c Z || true"
+    cronq("add", "orphans", "every 1h", "--shell", "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5")
+    cronq("add", "count", "every 1h", "--shell", count)
+    cronq("trigger", "orphans", "count")
+    argv = [*isolate, *cronq.argv("run", "--workers", "1", "--until-idle", "--log-format", "json")]
+    done = subprocess.run(argv, env=cronq.environ(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[0]["pid"] == 1
+    assert cronq("logs", "count").strip() == "0"
+
+
+def torture(cronq: Cronq, folder: Path, seed: int, seconds: float) -> Counter[str]:
+    """Kill schedulers, workers and commands at random; then compare the ledger with what the jobs saw."""
+    dice = random.Random(seed)
+    witness = folder / "witness"
+    jobs = {"a": 1, "b": 1, "c": 2}
+    for name in jobs:
+        line = f'echo "$CRONQ_JOB $CRONQ_RUN_ID $CRONQ_ATTEMPT" >> {witness}; sleep 0.{dice.randrange(9)}'
+        overlap = dice.choice(["skip", "queue", "allow"])
+        cronq("add", name, f"every {jobs[name]}s", "--overlap", overlap, "--catch-up", "all", "--shell", line)
+    killed: Counter[str] = Counter()
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        with cronq.run() as running:
+            running.wait_for("scheduler_started")
+            while dice.random() > 0.25:
+                running.wait_for("attempt_started")
+                workers = running.workers()
+                commands = [pid for pid in descendants(running.process.pid) if pid not in workers][2:]
+                what, victims = dice.choice([("worker", workers), ("command", commands)])
+                if victims:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(dice.choice(victims), signal.SIGKILL)
+                    killed[what] += 1
+            # The scheduler alone: its workers and their commands outlive it.
+            running.kill()
+            killed["scheduler"] += 1
+            running.events.clear()
+            survivors = [pid for pid in running_workers(cronq) if is_alive(pid)]
+            wait_until(lambda: not any(map(is_alive, survivors)), "workers that leave by themselves")  # noqa: B023
+    with cronq.run("--for", "3s") as running:
+        assert running.ended() == 0
+    seen = Counter(witness.read_text().splitlines())
+    assert set(seen.values()) == {1}, f"started twice: {seen.most_common(3)}"
+    for name, every_s in jobs.items():
+        assert_exact(cronq, name, every_s)
+        for run in cronq.rows(name):
+            assert run["state"] == "done", run
+            starts = sum(key.startswith(f"{name} {run['id']} ") for key in seen)
+            # A command killed before its first line leaves no witness, but never one too many.
+            assert starts <= run["attempt"], (run, starts)
+            if run["outcome"] == "success":
+                assert f"{name} {run['id']} {run['attempt']}" in seen, run
+    return killed
+
+
+def running_workers(cronq: Cronq) -> list[int]:
+    """Return the workers that hold a lock file of this database."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(path.readlink()).startswith(f"{cronq.database}.attempts"):
+                found.append(int(path.parts[2]))
+    return sorted(set(found))
+
+
+@linux_only
+def test_torture_short_form(cronq: Cronq, tmp_path: Path) -> None:
+    seed = int(os.environ.get("CRONQ_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"CRONQ_SEED={seed}")
+    print(torture(cronq, tmp_path, seed, seconds=15))
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_torture_long_form(cronq: Cronq, tmp_path: Path) -> None:
+    seed = int(os.environ.get("CRONQ_SEED") or random.SystemRandom().randrange(2**32))
+    seconds = float(os.environ.get("CRONQ_TORTURE_S", "600"))
+    print(f"CRONQ_SEED={seed}")
+    print(torture(cronq, tmp_path, seed, seconds))
