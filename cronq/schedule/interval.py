@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cronq.schedule.days import HORIZON_YEARS, NEVER, DaySet, Weekdays, weekday_of
+from cronq.schedule.days import FIRST_DAY, HORIZON_YEARS, LAST_DAY, NEVER, DaySet, Weekdays, weekday_of
 from cronq.schedule.walls import DAY_S, DAY_US, US, Chunk
 
 # Monday 1970-01-05 00:00: a midnight, and the start of a week for intervals of weeks.
@@ -38,7 +38,7 @@ class SteadyWalls:
 
     def first(self, wall: int) -> int:
         """The first member at or after `wall`, or `NEVER`."""
-        final = wall + _HORIZON_S
+        final = min(wall + _HORIZON_S, LAST_DAY * DAY_S)
         while wall < final:
             wall += (self._anchor - wall) % self._step
             day = wall // DAY_S
@@ -49,7 +49,7 @@ class SteadyWalls:
 
     def last(self, wall: int) -> int:
         """The last member at or before `wall`, or `-NEVER`."""
-        final = wall - _HORIZON_S
+        final = max(wall - _HORIZON_S, FIRST_DAY * DAY_S)
         while wall > final:
             wall -= (wall - self._anchor) % self._step
             day = wall // DAY_S

@@ -7,6 +7,7 @@ from datetime import date
 from cronq.schedule.cron import special_days
 from cronq.schedule.days import (
     EPOCH_ORDINAL,
+    FIRST_DAY,
     LAST_DAY,
     NEVER,
     CronDays,
@@ -51,7 +52,7 @@ class DaySteps:
         day -= (day - self._anchor) % self._step
         for behind in range(day, day - 7 * self._step, -self._step):
             if self._weekdays >> weekday_of(behind) & 1:
-                return behind
+                return behind if behind >= FIRST_DAY else -NEVER
         return -NEVER
 
     def count(self, low: int, high: int) -> int:
@@ -81,10 +82,10 @@ class WeekSteps:
         """The first member at or after `day`, or `NEVER`."""
         period = 7 * self._step
         opens = day - (day - self._monday) % period
-        for offset in self._offsets:
-            if opens + offset >= day:
-                return opens + offset
         found = opens + period + self._offsets[0]
+        for offset in reversed(self._offsets):
+            if opens + offset >= day:
+                found = opens + offset
         return found if found <= LAST_DAY else NEVER
 
     def last(self, day: int) -> int:
@@ -93,8 +94,11 @@ class WeekSteps:
         opens = day - (day - self._monday) % period
         for offset in reversed(self._offsets):
             if opens + offset <= day:
-                return opens + offset
-        return opens - period + self._offsets[-1]
+                break
+        else:
+            offset = self._offsets[-1] - period
+        found = opens + offset
+        return found if found >= FIRST_DAY else -NEVER
 
     def count(self, low: int, high: int) -> int:
         """How many members are in low <= day < high."""

@@ -7,6 +7,7 @@ fire time.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cronq.schedule.cron import CronSyntax
@@ -46,12 +47,15 @@ def surprises(schedule: Schedule, now_us: int) -> list[ScheduleWarning]:
 
 def note_at(schedule: Schedule, fire_at_us: int) -> str | None:
     """What a clock change did to one fire time, or None."""
-    notes = []
-    for syntax in read(schedule.text, schedule.tz):
-        part = _Part.of(syntax, schedule)
-        if part is not None and (note := part.note(fire_at_us)) is not None:
-            notes.append(note)
-    return "; ".join(dict.fromkeys(notes)) or None
+    notes = (part.note(fire_at_us) for part in _parts(schedule))
+    return "; ".join(dict.fromkeys(note for note in notes if note is not None)) or None
+
+
+@lru_cache(maxsize=64)
+def _parts(schedule: Schedule) -> list[_Part]:
+    """The parts that clock changes can touch; remembered, since a listing asks once per line."""
+    found = (_Part.of(syntax, schedule) for syntax in read(schedule.text, schedule.tz))
+    return [part for part in found if part is not None]
 
 
 class _Part:

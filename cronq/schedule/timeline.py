@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cronq.schedule.days import HORIZON_YEARS, NEVER
+from cronq.schedule.days import FIRST_DAY, HORIZON_YEARS, LAST_DAY, NEVER
 from cronq.schedule.spans import Span, ZoneSpans, after_gap
 from cronq.schedule.walls import DAY_S, US, Chunk, Walls
 
 # Clocks are never set by more than a day and two hours at once, so two days apart is far apart.
 _FAR_S = 2 * DAY_S
+_FIRST_S = (FIRST_DAY + 1) * DAY_S
+_LAST_S = LAST_DAY * DAY_S
 _HORIZON_S = (HORIZON_YEARS + 1) * 366 * DAY_S
 
 
@@ -98,7 +100,7 @@ class Timeline:
 
     def chunks(self, start_us: int, end_us: int) -> Iterator[Chunk]:
         """The fire times in start <= fire time < end, ascending, as (base, offsets) in µs."""
-        second, stop = -(-start_us // US), -(-end_us // US)
+        second, stop = _seconds(start_us, end_us)
         while second < stop:
             span = self._spans.at(second)
             high = min(span.end, stop)
@@ -115,7 +117,7 @@ class Timeline:
 
     def count_us(self, start_us: int, end_us: int) -> int:
         """How many fire times are in start <= fire time < end."""
-        second, stop = -(-start_us // US), -(-end_us // US)
+        second, stop = _seconds(start_us, end_us)
         total = 0
         while second < stop:
             span = self._spans.at(second)
@@ -161,3 +163,8 @@ class Timeline:
         shift = offset * US
         for base, offsets in self.walls.chunks(low + offset, high + offset):
             yield base - shift, offsets
+
+
+def _seconds(start_us: int, end_us: int) -> tuple[int, int]:
+    """The same half-open range in whole seconds, inside the calendar."""
+    return max(-(-start_us // US), _FIRST_S), min(-(-end_us // US), _LAST_S)

@@ -14,7 +14,7 @@ from cronq.errors import DurationError, InstantError, ScheduleError
 from cronq.schedule import Schedule, parse
 from cronq.schedule.duration import format_duration, parse_duration
 from cronq.schedule.instant import parse_instant
-from tests.property.schedule.schedule_oracle import fresh_seed
+from tests.property.schedule.schedule_oracle import fresh_seed, random_case
 
 NOW = datetime(2026, 3, 28, 12, 0, 5, 250_000, tzinfo=UTC)
 LIMIT_S = 0.005
@@ -36,7 +36,10 @@ CHARACTERS = "0123456789*/,-#?LWHlwh@; :.~TZ+abcmonfri\t\n\x00é²"
 def noise(rng: random.Random) -> str:
     """A text: words in a row, a valid form with a few characters changed, or characters."""
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.25:
+        text = random_case(rng, NOW.replace(tzinfo=None)).text
+        return text if rng.random() < 0.7 else text.replace(rng.choice(text), rng.choice(CHARACTERS), 1)
+    if kind < 0.5:
         return " ".join(rng.choice(WORDS) for _ in range(rng.choice([1, 2, 3, 5, 5, 5, 6, 7, 9])))
     if kind < 0.9:
         text = list(rng.choice(VALID))

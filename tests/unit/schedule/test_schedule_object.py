@@ -128,6 +128,20 @@ def test_twins_in_microseconds_agree() -> None:
     assert schedule.count_us(now_us, us_from_datetime(later)) == len(streamed) == 27
 
 
+@pytest.mark.parametrize("tz", ["UTC", "Europe/Berlin", "Pacific/Apia"])
+@pytest.mark.parametrize("text", [*TEXTS, "every 90s", "every 7h on mon", "every 5 days", "every 36h"])
+def test_the_ends_of_the_calendar_are_no_accident(text: str, tz: str) -> None:
+    schedule = parse(text, tz=tz)
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    assert schedule.next(last) is None
+    assert schedule.prev(first) is None
+    near = schedule.next(last - timedelta(days=800))
+    assert near is None or near.year in range(9997, 10000)
+    near = schedule.prev(first + timedelta(days=800))
+    assert near is None or near.year in range(1, 4)
+    assert schedule.count_us(us_from_datetime(last) - 10**12, us_from_datetime(last)) == 0
+
+
 def test_between_is_half_open() -> None:
     schedule = parse("0 * * * *")
     start = datetime(2026, 1, 1, tzinfo=UTC)
