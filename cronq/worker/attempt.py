@@ -16,7 +16,7 @@ from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment
 from cronq.worker.files import open_log
 from cronq.worker.inbox import Inbox
-from cronq.worker.liveness import Hint, lock_attempt, write_hint
+from cronq.worker.liveness import AttemptLocks, Hint, write_hint
 from cronq.worker.messages import Stop
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -27,11 +27,20 @@ OnStart = Callable[[AttemptStart], None]
 class CommandAttempt:
     """Executes a claim with an argument vector or a shell line."""
 
-    def __init__(self, claim: Claim, place: Place, inherited: Mapping[str, str], inbox: Inbox) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        place: Place,
+        *,
+        locks: AttemptLocks,
+        inherited: Mapping[str, str],
+        inbox: Inbox,
+    ) -> None:
         if claim.definition.command.kind is CommandKind.PYTHON:
             raise TypeError("a callable is not started as a process")
         self._claim = claim
         self._place = place
+        self._locks = locks
         self._inherited = inherited
         self._inbox = inbox
         self._exit: Exit | None = None
@@ -43,7 +52,7 @@ class CommandAttempt:
         """
         claim = self._claim
         try:
-            lock_fd = lock_attempt(self._place, claim.worker, claim.key)
+            lock_fd = self._locks.take(claim.key)
         except OSError as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
         try:

@@ -12,7 +12,7 @@ FILE_MODE = 0o600
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def open_private(path: Path, flags: int) -> int:
+def open_private(path: Path | str, flags: int) -> int:
     """Return a descriptor of a regular file of our own, making its folder if need be.
 
     A symbolic link in its place is not followed (O_NOFOLLOW), and the descriptor is not inherited by exec.
@@ -26,7 +26,7 @@ def open_private(path: Path, flags: int) -> int:
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
-        path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        Path(path).parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         fd = os.open(name, flags | _SAFE, FILE_MODE)
     if flags & os.O_EXCL:
         return fd  # just made by us
@@ -37,7 +37,7 @@ def open_private(path: Path, flags: int) -> int:
     return fd
 
 
-def open_log(path: Path) -> int:
+def open_log(path: Path | str) -> int:
     """Return a descriptor that appends to a new log file.
 
     A log is never shared between attempts; one that is there already can only be of a database that was

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from cronq.model import AttemptKey
-from cronq.worker.messages import FromWorker, Stop, ToWorker
+from cronq.worker.messages import FromWorker, Stop, ToWorker, decode_to_worker, encode
 
 _SHRUGGED_OFF = (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -42,7 +42,7 @@ class Inbox:
         self.take_signals()
 
     def take_signals(self) -> None:
-        """Install the handlers; again after code that may have put its own in their place.
+        """Install the handlers.
 
         They are functions and never SIG_IGN, because what is ignored stays ignored over exec, and a command
         must begin with all signals at their defaults. Source: execve(2), signal(7).
@@ -53,12 +53,21 @@ class Inbox:
         signal.signal(signal.SIGTERM, self._on_ask)
         signal.signal(signal.SIGQUIT, self._on_ask)
 
+    def retake_signals(self) -> None:
+        """Install the handlers again if the code of a job has put its own in their place, as asyncio does."""
+        if (
+            signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False) != self._wake_write
+            or signal.getsignal(signal.SIGTERM) != self._on_ask
+            or signal.getsignal(signal.SIGCHLD) is not _shrug
+        ):
+            self.take_signals()
+
     def send(self, message: FromWorker) -> None:
         """Tell the scheduler; without effect if it is gone."""
         if self.is_orphaned:
             return
         try:
-            self._pipe.send(message)
+            self._pipe.send_bytes(encode(message))
         except OSError:
             self._lose_pipe()
 
@@ -94,7 +103,7 @@ class Inbox:
 
     def _receive(self) -> list[ToWorker]:
         try:
-            return [self._pipe.recv()]
+            return [decode_to_worker(self._pipe.recv_bytes())]
         except (EOFError, OSError):
             self._lose_pipe()
             return []

@@ -62,45 +62,54 @@ def attempt_file(place: Place, key: AttemptKey) -> Path:
 
 
 def spare_file(place: Place, worker: str) -> Path:
-    """Return the file that becomes the lock of a worker's next attempt.
-
-    It goes round: spare, lock, spare. To make and remove a file for each attempt is the dearest part of a
-    start on some file systems (ext4 without a journal passes over recently freed inodes one by one).
-    """
+    """Return the file that becomes the lock of a worker's next attempt."""
     return place.attempts / f"{worker}.spare"
 
 
-def lock_attempt(place: Place, worker: str, key: AttemptKey) -> int:
-    """Return a descriptor that holds the lock of an attempt.
+class AttemptLocks:
+    """The locks of one worker's attempts, one after the other.
 
-    Dies: The file gets the attempt's name when it is locked already, so nobody finds it unlocked.
-
-    Raises:
-        OSError: It cannot be made.
+    One file goes round: spare, lock, spare. To make and remove a file for each attempt is the dearest part of
+    a start on some file systems (ext4 without a journal passes over recently freed inodes one by one).
     """
-    spare = spare_file(place, worker)
-    try:
-        fd = _lock(open_private(spare, os.O_RDWR | os.O_CREAT), 0.0)
-    except BlockingIOError:
-        # A process that outlived its attempt still has it.
-        _unlink(spare)
-        fd = _lock(open_private(spare, os.O_RDWR | os.O_CREAT | os.O_EXCL), 0.0)
-    try:
-        os.rename(spare, attempt_file(place, key))  # noqa: PTH104 - for each attempt
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
 
+    def __init__(self, place: Place, worker: str) -> None:
+        # Text and not Path: these are put together for each attempt.
+        self._folder = f"{place.attempts}/"
+        self._spare = str(spare_file(place, worker))
 
-def unlock_attempt(place: Place, worker: str, key: AttemptKey) -> None:
-    """Take the file of an attempt whose end is in the store for the next one."""
-    path = attempt_file(place, key)
-    try:
-        os.truncate(path, 0)
-        os.rename(path, spare_file(place, worker))  # noqa: PTH104 - for each attempt
-    except OSError:
-        _unlink(path)
+    def take(self, key: AttemptKey) -> int:
+        """Return a descriptor that holds the lock of an attempt.
+
+        Dies: The file gets the attempt's name when it is locked already, so nobody finds it unlocked.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        try:
+            fd = _lock(open_private(self._spare, os.O_RDWR | os.O_CREAT), 0.0)
+        except BlockingIOError:
+            # A process that outlived its attempt still has it.
+            _unlink(self._spare)
+            fd = _lock(open_private(self._spare, os.O_RDWR | os.O_CREAT | os.O_EXCL), 0.0)
+        try:
+            os.rename(self._spare, self._path(key))  # noqa: PTH104 - for each attempt
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def give_back(self, key: AttemptKey) -> None:
+        """Take the file of an attempt whose end is in the store for the next one."""
+        path = self._path(key)
+        try:
+            os.truncate(path, 0)
+            os.rename(path, self._spare)  # noqa: PTH104 - for each attempt
+        except OSError:
+            _unlink(path)
+
+    def _path(self, key: AttemptKey) -> str:
+        return f"{self._folder}{key[0]}.{key[1]}.lock"
 
 
 def take_lock(path: Path) -> int:
@@ -216,7 +225,7 @@ def _key_of(path: Path) -> AttemptKey | None:
     return (int(run_id), int(attempt)) if run_id.isdecimal() and attempt.isdecimal() else None
 
 
-def _unlink(path: Path) -> None:
+def _unlink(path: Path | str) -> None:
     try:
         os.unlink(path)  # noqa: PTH108 - once for each attempt
     except OSError:

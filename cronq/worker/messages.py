@@ -6,6 +6,7 @@ They travel as pickles over a pipe that only these two hold.
 from __future__ import annotations
 
 import copyreg
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
@@ -75,6 +76,23 @@ class Leaving:
 
 ToWorker = Execute | Acknowledged | Stop | Leave
 FromWorker = Ready | Leaving | AttemptStart | AttemptEnd
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """Return what goes over the pipe; a third of the cost of `Connection.send`."""
+    return pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+
+
+def decode_to_worker(data: bytes) -> ToWorker:
+    """Return a message of the scheduler."""
+    message: ToWorker = pickle.loads(data)  # noqa: S301 - from the one process at the other end
+    return message
+
+
+def decode_from_worker(data: bytes) -> FromWorker:
+    """Return a message of a worker."""
+    message: FromWorker = pickle.loads(data)  # noqa: S301 - as above
+    return message
 
 
 def _reducer(cls: type[Any]) -> Callable[[Any], tuple[Any, ...]]:

@@ -63,7 +63,10 @@ class Worker:
         # A copy, because callables get an environment of their own.
         self._environ = dict(os.environ)
         self._inherited = inherited_part(self._environ)
-        self._callables = CallableAttempt(setup.place, self._inherited, inbox)
+        self._locks = liveness.AttemptLocks(setup.place, setup.name)
+        self._callables = CallableAttempt(
+            setup.place, locks=self._locks, inherited=self._inherited, inbox=inbox
+        )
         self._start: AttemptStart | None = None
         self._end: AttemptEnd | None = None
         self._is_leaving = False
@@ -92,7 +95,13 @@ class Worker:
         else:
             # A late signal for a callable that is over. For a command the pool sends messages alone.
             self._inbox.asked = None
-            attempt = CommandAttempt(claim, self._setup.place, self._inherited, self._inbox)
+            attempt = CommandAttempt(
+                claim,
+                self._setup.place,
+                locks=self._locks,
+                inherited=self._inherited,
+                inbox=self._inbox,
+            )
             self._end = attempt.execute(self._setup.boot_id, self._on_start)
         # Threads and processes that are left would be taken for those of the next attempt.
         if self._callables.is_soiled or self._end.survivors:
@@ -105,7 +114,7 @@ class Worker:
         self._inbox.send(start)
 
     def _forget(self, message: Acknowledged) -> None:
-        liveness.unlock_attempt(self._setup.place, self._setup.name, message.key)
+        self._locks.give_back(message.key)
         if self._end is not None and self._end.key == message.key:
             self._end = None
 

@@ -12,7 +12,16 @@ from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
 from cronq.worker import kernel
 from cronq.worker.guard import CallableGuard
 from cronq.worker.launching import WorkerProcess
-from cronq.worker.messages import Acknowledged, Execute, FromWorker, Leave, Stop, ToWorker
+from cronq.worker.messages import (
+    Acknowledged,
+    Execute,
+    FromWorker,
+    Leave,
+    Stop,
+    ToWorker,
+    decode_from_worker,
+    encode,
+)
 
 _EXIT_CODE_BOUND_S = 1.0
 _UNKNOWN_EXIT_CODE = 255
@@ -139,7 +148,7 @@ class Slot:
         if self._pipe is None:
             return None
         try:
-            return self._pipe.recv()
+            return decode_from_worker(self._pipe.recv_bytes())
         except (EOFError, OSError):
             self.close_pipe()
             return None
@@ -188,4 +197,4 @@ class Slot:
             return
         # A worker that is gone is noticed by its death, not here.
         with contextlib.suppress(OSError):
-            self._pipe.send(message)
+            self._pipe.send_bytes(encode(message))

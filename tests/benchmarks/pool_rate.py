@@ -7,9 +7,11 @@ acknowledged at once, so these are the rates of this floor alone.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from cronq import clock
@@ -45,16 +47,30 @@ class Bench:
         self._pool.close()
         self._clock.close()
 
-    def rate(self, command: Command, seconds: float) -> float:
-        """Return attempts per second with all workers busy."""
+    def rate(self, command: Command, seconds: float) -> tuple[float, float, float]:
+        """Return attempts per second with all workers busy, and microseconds of processor for each.
+
+        Those of this process and those of the workers; rates move with the machine's load, these hardly.
+        """
         begun = clock.monotonic()
+        own_s, workers_s = time.process_time(), self._workers_time()
         before = self._number
         while clock.monotonic() < begun + seconds:
             self._assign(command)
             self._turn()
         while self._pool.busy:
             self._turn()
-        return (self._number - before) / (clock.monotonic() - begun)
+        count = self._number - before
+        own_us = (time.process_time() - own_s) / count * 1e6
+        workers_us = (self._workers_time() - workers_s) / count * 1e6
+        return count / (clock.monotonic() - begun), own_us, workers_us
+
+    def _workers_time(self) -> float:
+        ticks = 0
+        for pid in self._pool.pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def latency(self, command: Command, times: int) -> tuple[float, float]:
         """Return median and 99th percentile of assign → start, in seconds, one attempt at a time."""
@@ -112,10 +128,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(Path(folder), workers)
             for name, command in (("commands", NOOP), ("callables", FUNCTION)):
-                rate = bench.rate(command, options.seconds)
+                rate, own_us, workers_us = bench.rate(command, options.seconds)
                 median, tail = bench.latency(command, 300)
                 print(
-                    f"{workers} workers, {name}: {rate:,.0f}/s;"
+                    f"{workers} workers, {name}: {rate:,.0f}/s; processor {own_us:.0f} µs here,"
+                    f" {workers_us:.0f} µs in the worker;"
                     f" assign to started p50 {median * 1000:.2f} ms, p99 {tail * 1000:.2f} ms"
                 )
             bench.close()

@@ -13,7 +13,7 @@ import pytest
 
 from cronq.store.location import Place
 from cronq.worker import kernel, liveness
-from cronq.worker.liveness import Hint
+from cronq.worker.liveness import AttemptLocks, Hint
 from tests.unit.worker.rig import place_at
 
 KEY = (12, 3)
@@ -29,6 +29,10 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield process
         process.kill()
+
+
+def lock_attempt(place: Place, worker: str, key: tuple[int, int]) -> int:
+    return AttemptLocks(place, worker).take(key)
 
 
 def hint_of(pid: int) -> Hint:
@@ -49,7 +53,7 @@ def test_locks_answer_for_each_on_its_own(place: Place, worker_lives: bool, atte
     worker_fd = liveness.take_lock(liveness.worker_file(place, "w"))
     attempt_fd = -1
     if attempt != "missing":
-        attempt_fd = liveness.lock_attempt(place, "w", KEY)
+        attempt_fd = lock_attempt(place, "w", KEY)
         if attempt == "free":
             os.close(attempt_fd)
     if not worker_lives:
@@ -64,7 +68,7 @@ def test_locks_answer_for_each_on_its_own(place: Place, worker_lives: bool, atte
 
 
 def test_lock_lives_in_a_process_that_inherited_it(place: Place) -> None:
-    fd = liveness.lock_attempt(place, "w", KEY)
+    fd = lock_attempt(place, "w", KEY)
     with subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(fd,)
     ) as process:
@@ -78,7 +82,7 @@ def test_lock_lives_in_a_process_that_inherited_it(place: Place) -> None:
 def test_command_that_gave_up_the_lock_is_known_by_its_hint(
     place: Place, child: subprocess.Popen[bytes]
 ) -> None:
-    fd = liveness.lock_attempt(place, "w", KEY)
+    fd = lock_attempt(place, "w", KEY)
     hint = hint_of(child.pid)
     liveness.write_hint(fd, hint)
     os.close(fd)
@@ -98,22 +102,22 @@ def test_pid_that_was_used_again_is_another_process(child: subprocess.Popen[byte
 
 
 def test_file_goes_round(place: Place) -> None:
-    fd = liveness.lock_attempt(place, "w", KEY)
+    fd = lock_attempt(place, "w", KEY)
     inode = os.fstat(fd).st_ino
     liveness.write_hint(fd, hint_of(os.getpid()))
     os.close(fd)
-    liveness.unlock_attempt(place, "w", KEY)
+    AttemptLocks(place, "w").give_back(KEY)
     assert not liveness.was_started(place, KEY)
-    fd = liveness.lock_attempt(place, "w", (13, 1))
+    fd = lock_attempt(place, "w", (13, 1))
     assert os.fstat(fd).st_ino == inode
     assert liveness.attempt_hint(place, (13, 1)) is None
     os.close(fd)
 
 
 def test_file_that_a_survivor_holds_is_replaced(place: Place) -> None:
-    survivor = liveness.lock_attempt(place, "w", KEY)
-    liveness.unlock_attempt(place, "w", KEY)
-    fd = liveness.lock_attempt(place, "w", (13, 1))
+    survivor = lock_attempt(place, "w", KEY)
+    AttemptLocks(place, "w").give_back(KEY)
+    fd = lock_attempt(place, "w", (13, 1))
     os.close(survivor)
     assert liveness.is_attempt_alive(place, (13, 1))
     os.close(fd)
@@ -143,11 +147,11 @@ def test_planted_lock_file_is_refused(place: Place, tmp_path: Path) -> None:
     place.attempts.mkdir(mode=0o700)
     liveness.spare_file(place, "w").symlink_to(victim)
     with pytest.raises(OSError, match="symbolic link"):
-        liveness.lock_attempt(place, "w", KEY)
+        lock_attempt(place, "w", KEY)
     liveness.spare_file(place, "w").unlink()
     os.link(victim, liveness.spare_file(place, "w"))
     with pytest.raises(PermissionError):
-        liveness.lock_attempt(place, "w", KEY)
+        lock_attempt(place, "w", KEY)
     assert victim.read_text() == "precious"
 
 
@@ -156,8 +160,8 @@ def test_sweep_removes_what_is_dead_and_recorded(place: Place) -> None:
     for worker in ("dead", "dead2"):
         os.close(liveness.take_lock(liveness.worker_file(place, worker)))
     for number in (1, 2):
-        os.close(liveness.lock_attempt(place, "dead", (number, 1)))
-    running = liveness.lock_attempt(place, "alive", (3, 1))
+        os.close(lock_attempt(place, "dead", (number, 1)))
+    running = lock_attempt(place, "alive", (3, 1))
     (place.attempts / "unknown.lock").touch()
     assert liveness.sweep(place, held={(1, 1)}) == 3
     assert sorted(path.name for path in place.attempts.iterdir()) == [

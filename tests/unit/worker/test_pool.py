@@ -13,6 +13,7 @@ from cronq.errors import InvariantError
 from cronq.model import OnCrash, Outcome
 from cronq.worker import kernel, liveness
 from cronq.worker.attempt import CommandAttempt
+from cronq.worker.liveness import AttemptLocks
 from tests.unit.worker.rig import Rig, claim_of, definition, is_running, shell
 
 
@@ -206,4 +207,10 @@ def test_callable_is_not_taken_for_a_command(rig: Rig) -> None:
     from tests.unit.worker.rig import function
 
     with pytest.raises(TypeError):
-        CommandAttempt(claim_of(function("a:b")), rig.place, {}, None)  # type: ignore[arg-type]
+        CommandAttempt(
+            claim_of(function("a:b")),
+            rig.place,
+            locks=AttemptLocks(rig.place, "w"),
+            inherited={},
+            inbox=None,  # type: ignore[arg-type]
+        )
