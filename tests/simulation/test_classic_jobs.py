@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,8 +12,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from cronq.cli._terminal import Environment
+from cronq.cli.app import main
 from cronq.clock import datetime_from_us
-from cronq.model import CatchUp, Claim, Outcome, Overlap, Run, Trigger
+from cronq.model import Claim, Outcome, Run, Trigger
+from tests.docs.readme import commands, marked
 from tests.simulation.world import Played, World, utc
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -21,7 +27,20 @@ DOWN_FROM, DOWN_TO = "2026-03-30T23:00:00", "2026-03-31T08:10:00"
 def took(claim: Claim) -> Played:
     if claim.run.job == "sync" and claim.run.attempt == 1 and claim.run.id % 3 == 0:
         return Played(30, Outcome.FAILURE)
-    return Played({"cache-warm": 400.0, "cleanup": 1800.0}.get(claim.run.job, 20.0))
+    return Played({"cache-warm": 400.0, "clean-up": 1800.0}.get(claim.run.job, 20.0))
+
+
+def add_as_in_the_readme(w: World) -> None:
+    """Type the README's five lines, on a machine in Berlin."""
+    for line in commands(marked("classic")):
+        program, *arguments = shlex.split(line)
+        assert program == "cronq"
+        out, err = io.StringIO(), io.StringIO()
+        environ = {"CRONQ_DB": str(w.place.database), "HOME": str(w.folder), "PATH": os.environ["PATH"]}
+        berlin = Environment(
+            None, out, err, environ, now=w.clock.now, local_zone=lambda: "Europe/Berlin", cwd=lambda: w.folder
+        )
+        assert main(arguments, berlin) == 0, err.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +48,11 @@ def fortnight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     place: Path = tmp_path_factory.mktemp("fortnight")
     # The last second before Monday, 23 March, in Berlin.
     w = World(place, utc("2026-03-22T22:59:59"), play=took)
-    w.add("daily-report", "0 1 * * *", tz="Europe/Berlin")
-    w.add("sync", "*/30 * * * *", tz="Europe/Berlin", timeout_s=1200.0, retries=3, retry_delay_s=60.0)
-    w.add("cleanup", "30 2 * * *", tz="Europe/Berlin", catch_up=CatchUp.SKIP)
-    w.add("newsletter", "0 10 * * fri", tz="America/New_York")
-    w.add("cache-warm", "*/5 * * * *", tz="Europe/Berlin", overlap=Overlap.SKIP)
+    add_as_in_the_readme(w)
     w.run_until(utc(DOWN_FROM))
     w.be_down_until(utc(DOWN_TO))
     w.run_until(utc("2026-04-05T21:59:30"))
-    w.check(["daily-report", "sync", "cleanup", "newsletter", "cache-warm"])
+    w.check(["daily-report", "sync", "clean-up", "newsletter", "cache-warm"])
     yield w
     w.store.close()
 
@@ -76,7 +91,7 @@ def test_sync_runs_every_half_hour_through_the_clock_change(fortnight: World) ->
 
 
 def test_cleanup_moves_out_of_the_hour_that_does_not_exist(fortnight: World) -> None:
-    rows = fortnight.rows("cleanup")
+    rows = fortnight.rows("clean-up")
     assert len(rows) == 14
     assert [local(run) for run in rows if local(run).startswith("03-29")] == ["03-29 03:00"]
     assert {local(run)[6:] for run in rows if not local(run).startswith("03-29")} == {"02:30"}
