@@ -14,9 +14,12 @@ Every one of them comes out as exactly one entry: a `Fire`, or a share of a `Pas
 
 from __future__ import annotations
 
+import sys
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from cronq.model import SECOND, CatchUp, Definition, Job, Micros, OnCrash, Outcome, Overlap, Run, Trigger
@@ -99,6 +102,8 @@ def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
         active: Its runs that are not done.
         now: Wall time; fire times equal to it are due.
     """
+    if not _is_due(job, now):
+        return Launch(job, (), job.next_fire_at)
     first = _first_due(job, times, now)
     if first is None:
         return Launch(job, (), times.next_us(now))
@@ -106,7 +111,7 @@ def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
     boundary = max(first, now - round(definition.grace_s * SECOND))
     entries = _caught_up(definition, times, first, boundary, now)
     caught_up = sum(isinstance(entry, Fire) for entry in entries)
-    on_time = list(_take(times.iter_us(boundary, now + 1), max(BATCH - caught_up, 1)))
+    on_time = list(islice(times.iter_us(boundary, now + 1), BATCH - caught_up))
     replaces = False
     if on_time:
         if definition.catch_up is CatchUp.ALL and caught_up + len(on_time) > 1:
@@ -116,12 +121,15 @@ def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
         else:
             fired, replaces = _overlapped(definition, on_time, active)
             entries += fired
-    end = on_time[-1] if on_time else now
-    return Launch(job, tuple(entries), times.next_us(end), replaces)
+    last = entries[-1]
+    covered = last.fire_at if isinstance(last, Fire) else last.last_fire_at
+    return Launch(job, tuple(entries), times.next_us(covered), replaces)
 
 
 def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason: str) -> Launch:
     """Return a launch that accounts for all due fire times as one row and starts none."""
+    if not _is_due(job, now):
+        return Launch(job, (), job.next_fire_at)
     first = _first_due(job, times, now)
     entries: tuple[Fire | Passed, ...] = ()
     if first is not None:
@@ -129,19 +137,15 @@ def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason:
     return Launch(job, entries, times.next_us(now))
 
 
+def _is_due(job: Job, now: Micros) -> bool:
+    # A watermark never moves back, not even when the clock does: the ledger accounts for all before it (G1).
+    return job.next_fire_at is not None and job.next_fire_at <= now
+
+
 def _first_due(job: Job, times: FireTimes, now: Micros) -> Micros | None:
     # The watermark is a lower bound, not trusted to be a fire time: zone data may have changed since.
-    if job.next_fire_at is None or job.next_fire_at > now:
-        return None
-    first = times.next_us(job.next_fire_at - 1)
+    first = None if job.next_fire_at is None else times.next_us(job.next_fire_at - 1)
     return first if first is not None and first <= now else None
-
-
-def _take(values: Iterable[Micros], count: int) -> Iterable[Micros]:
-    for index, value in enumerate(values, start=1):
-        yield value
-        if index == count:
-            return
 
 
 def _passed(times: FireTimes, first: Micros, end: Micros, outcome: Outcome, reason: str) -> Passed:
@@ -184,24 +188,27 @@ def _latest(
 def _all(
     definition: Definition, times: FireTimes, first: Micros, boundary: Micros, window_start: Micros
 ) -> list[Fire | Passed]:
-    kept: list[Micros] = []
-    before = boundary
-    while len(kept) < min(definition.catch_up_limit, BATCH):
-        fire_at = times.prev_us(before)
-        if fire_at is None or fire_at < first or fire_at < window_start:
-            break
-        kept.append(fire_at)
-        before = fire_at
+    young = times.next_us(max(first, window_start) - 1)
+    young = boundary if young is None else young
+    kept = _newest(times, young, boundary, definition.catch_up_limit)
     entries: list[Fire | Passed] = []
-    too_old_end = min(before, max(window_start, first))
-    if too_old_end > first:
-        reason = "late: older than the catch-up window"
-        entries.append(_passed(times, first, too_old_end, Outcome.MISSED, reason))
-    beyond = times.next_us(max(too_old_end, first) - 1)
-    if beyond is not None and beyond < before:
-        entries.append(_passed(times, beyond, before, Outcome.MISSED, "late: beyond the catch-up limit"))
-    entries += [Fire(fire_at, Trigger.CATCH_UP) for fire_at in reversed(kept)]
+    if young > first:
+        entries.append(_passed(times, first, young, Outcome.MISSED, "late: older than the catch-up window"))
+    if kept > young:
+        entries.append(_passed(times, young, kept, Outcome.MISSED, "late: beyond the catch-up limit"))
+    # The oldest first; those that do not fit into this batch stay due, and the next decision finds them.
+    entries += [Fire(fire_at, Trigger.CATCH_UP) for fire_at in islice(times.iter_us(kept, boundary), BATCH)]
     return entries
+
+
+def _newest(times: FireTimes, start: Micros, end: Micros, limit: int) -> Micros:
+    """Return the first of the `limit` newest fire times in `start <= f < end`; `end` if limit is 0."""
+    if times.count_us(start, end) <= limit:
+        return start
+    # Counting is cheap (months are not walked), and a limit may be a million: search, do not walk back.
+    offset = bisect_left(range(start, end), -limit, key=lambda instant: -times.count_us(instant, end))
+    found = times.next_us(start + offset - 1)
+    return end if found is None else min(found, end)
 
 
 def _overlapped(
@@ -269,9 +276,11 @@ def after_attempt(definition: Definition, run: Run, outcome: Outcome, now: Micro
 
 
 def _delay(definition: Definition, run: Run, failures: int) -> Micros:
-    # The exponent is capped: 2.0 ** 1100 overflows, and every such delay is over the cap anyway.
-    grown = definition.retry_delay_s * definition.retry_factor ** min(failures - 1, 64)
-    delay = min(grown, definition.retry_max_delay_s)
+    try:
+        growth = definition.retry_factor ** (failures - 1)
+    except OverflowError:
+        growth = sys.float_info.max
+    delay = min(definition.retry_delay_s * growth, definition.retry_max_delay_s)
     # Jitter by hash, not by chance: the decision stays a function of its inputs.
     share = zlib.crc32(f"{run.id}.{run.attempt}".encode()) / 0xFFFFFFFF
     return round(delay * (1 - definition.retry_jitter * share) * SECOND)
