@@ -89,6 +89,14 @@ _cronq() {
         'next --db') _cronq_kind file; return ;;
         'next --tz') _cronq_kind zones; return ;;
         'next --color') _cronq_words "auto always never"; return ;;
+        'run --workers') return ;;
+        'run --for') return ;;
+        'run --drain') return ;;
+        'run --log-format') _cronq_words "auto text json"; return ;;
+        'run --output') _cronq_words "fail all none"; return ;;
+        'run --db') _cronq_kind file; return ;;
+        'run --tz') _cronq_kind zones; return ;;
+        'run --color') _cronq_words "auto always never"; return ;;
         'set --unset-env') return ;;
         'set --dst') _cronq_words "cron skip both"; return ;;
         'set --shell') return ;;
@@ -179,6 +187,9 @@ _cronq() {
             ;;
         next)
             if [[ $cur == -* ]]; then _cronq_words "-n --count --from --until --prev --dst --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            ;;
+        run)
+            if [[ $cur == -* ]]; then _cronq_words "--workers --for --until-idle --drain --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
             if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi

@@ -4,6 +4,7 @@
 # ruff: noqa: ANN401, ARG002
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -12,7 +13,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cronq.cli._commands import ENTRIES, Entry, all_names, entry_named
-from cronq.cli._fields import definition_options
 from cronq.cli._options import borrowed, names_in, shared
 from cronq.cli._session import Session
 from cronq.errors import UsageError
@@ -51,18 +51,15 @@ class CronqCommand(TyperCommand):
 
     def invoke(self, ctx: Context) -> Any:
         """Move the shared options into the session, and call the command."""
+        # The front door turned it off. What is imported by now stays, and need not be looked at again.
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
         session = cast("Session", ctx.obj)
         _take_shared(ctx, session)
         if self.template is not None:
-            session.fields = {name: ctx.params.pop(name) for name in names_in(type(self).template)}
+            session.fields = {name: ctx.params.pop(name) for name in names_in(self.template)}
         return super().invoke(ctx)
-
-
-class DefiningCommand(CronqCommand):
-    """A command that takes the options of a definition, and a job's command after `--`."""
-
-    template = staticmethod(definition_options)
-    takes_argv = True
 
 
 def _take_shared(ctx: Context, session: Session) -> None:

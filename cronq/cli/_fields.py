@@ -4,8 +4,6 @@ They reach us as text, because Typer would stop at the first one that is wrong; 
 and all errors are told at once.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -14,6 +12,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from cronq.cli._app import CronqCommand
 from cronq.errors import CronqError, DurationError, UsageError
 from cronq.model import CatchUp, OnCrash, Overlap
 from cronq.render.text import plain
@@ -137,6 +136,13 @@ def definition_options(
     ] = False,
 ) -> None:
     """Declare the options of `add` and `set`."""
+
+
+class DefiningCommand(CronqCommand):
+    """A command that takes the options of a definition, and a job's command after `--`."""
+
+    template = staticmethod(definition_options)
+    takes_argv = True
 
 
 class Field(NamedTuple):

@@ -1,6 +1,8 @@
-"""Options that several commands share, declared once as templates whose parameters are borrowed."""
+"""Options that several commands share, declared once as templates whose parameters are borrowed.
 
-from __future__ import annotations
+Annotations are objects here and in the other modules whose signatures Typer reads at every call: as strings
+they would have to be evaluated each time.
+"""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -50,14 +52,14 @@ def shared(
     """Declare the options that every command takes."""
 
 
-def borrowed(template: Callable[..., None]) -> list[Parameter]:
-    """Return the parameters that Typer reads from a template's signature."""
+@cache
+def borrowed(template: Callable[..., None]) -> "tuple[Parameter, ...]":
+    """Return the parameters that Typer reads from a template's signature; read once, since that is slow."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(context_settings={"help_option_names": []})(template)
-    return list(typer.main.get_command(app).params)  # type: ignore[arg-type]
+    return tuple(typer.main.get_command(app).params)  # type: ignore[arg-type]
 
 
-@cache
 def names_in(template: Callable[..., None]) -> tuple[str, ...]:
     """Return the names of a template's parameters."""
     code = template.__code__

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from cronq.cli._terminal import Environment
 from cronq.model import Micros
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from cronq.store import Place, Store
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """The options that every command takes, at any position."""
 
     db: str | None = None
@@ -38,14 +36,12 @@ class Options:
 
     def merged(self, later: Mapping[str, object]) -> Options:
         """Return these, overridden by those given further to the right."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values.update({name: value for name, value in later.items() if value not in {None, False}})
+        values = {name: value for name, value in later.items() if value is not None and value is not False}
         if later.get("header") is False:
             values["header"] = False
-        return Options(**values)
+        return self._replace(**values)  # type: ignore[arg-type]
 
 
-@dataclass
 class Session:
     """What a command gets: its world, its options, and the ways to answer.
 
@@ -55,11 +51,12 @@ class Session:
         command: What is being parsed, as in `cronq list`.
     """
 
-    environment: Environment
-    options: Options = field(default_factory=Options)
-    fields: Mapping[str, object] = field(default_factory=dict)
-    argv: tuple[str, ...] | None = None
-    command: str = "cronq"
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.options = Options()
+        self.fields: Mapping[str, object] = {}
+        self.argv: tuple[str, ...] | None = None
+        self.command = "cronq"
 
     @staticmethod
     def of(ctx: typer.Context) -> Session:
@@ -93,7 +90,11 @@ class Session:
         """Where the database is, by the rules of `cronq.store.location`."""
         from cronq.store.location import find_place
 
-        return find_place(self.options.db, self.environment.environ, self.environment.cwd())
+        environ = self.environment.environ
+        named = self.options.db or environ.get("CRONQ_DB") or ""
+        # A database that is named in full is found even from a working directory that is gone.
+        cwd = Path("/") if named.startswith(("/", "~")) else self.environment.cwd()
+        return find_place(self.options.db, environ, cwd)
 
     @contextmanager
     def store(self, *, create: bool = False, read_only: bool = False) -> Iterator[Store]:
@@ -175,10 +176,14 @@ class Session:
 
     def json(self, document: Mapping[str, object]) -> None:
         """Write one JSON object, with the number of the schema first."""
+        import json
+
         self.line(json.dumps({"schema": 1, **document}, ensure_ascii=False, indent=2))
 
     def json_line(self, document: Mapping[str, object]) -> None:
         """Write one JSON object on one line, at once: an element of a stream."""
+        import json
+
         self.line(json.dumps({"schema": 1, **document}, ensure_ascii=False))
         self.terminal.out.flush()
 

@@ -6,9 +6,8 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from cronq import clock
 from cronq.errors import UsageError
@@ -33,8 +32,7 @@ def _cwd() -> Path:
         ) from error
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(NamedTuple):
     """Streams, variables, place and time. A stream is None when it was closed before we started."""
 
     stdin: TextIO | None
@@ -45,7 +43,7 @@ class Environment:
     now: Callable[[], Micros] = clock.now_us
     monotonic: Callable[[], float] = clock.monotonic
     sleep: Callable[[float], None] = clock.sleep
-    local_zone: Callable[[], str] | None = field(default=None)
+    local_zone: Callable[[], str] | None = None
 
     @property
     def can_ask(self) -> bool:
@@ -82,8 +80,18 @@ class _Nowhere(io.StringIO):
 
 def real_environment() -> Environment:
     """Return the environment of this process."""
+    _fill_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         # Names that are not UTF-8 reach us as lone surrogates; printing them must not end the command.
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     return Environment(sys.stdin, sys.stdout, sys.stderr, os.environ)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open the null device in the place of closed streams: else the next file would be "standard error"."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one

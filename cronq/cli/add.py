@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._app import DefiningCommand
 from cronq.cli._change import change_jobs
 from cronq.cli._definition import check_name, draft_from, warn_about
 from cronq.cli._documents import definition_document, job_document
+from cronq.cli._fields import DefiningCommand
 from cronq.cli._said import hint_about_scheduler, next_run
 from cronq.cli._schedules import one_schedule, read_future_schedule
 from cronq.cli._session import Session

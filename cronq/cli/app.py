@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO, cast
+from typing import cast
 
 import typer
 
@@ -28,9 +28,13 @@ def main(arguments: Sequence[str], environment: Environment | None = None) -> in
         code = _run(list(arguments), session)
         # Here, and not while the interpreter exits: a full disk is an error that the caller must see.
         session.terminal.out.flush()
+        session.terminal.err.flush()
     except BrokenPipeError:
-        return _reader_has_enough(session)
+        # The reader of a pipe left, as `head` does: no news.
+        _forget_rest(session)
+        return int(ExitCode.OK)
     except OSError as error:
+        _forget_rest(session)
         return report(_stream_error(error), session)
     return code
 
@@ -63,14 +67,14 @@ def _invoke(arguments: list[str], session: Session) -> object:
         raise from_typer(error, session.command) from error
 
 
-def _reader_has_enough(session: Session) -> int:
-    """The reader of a pipe left, as `head` does: no news, and no second error while exiting."""
-    stream = cast("TextIO", session.environment.stdout)
+def _forget_rest(session: Session) -> None:
+    """Let what is still in the stream's buffer go nowhere, so that exiting does not try, and fail, again."""
+    stream = session.environment.stdout
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):
         sys.stdout = None
-    return int(ExitCode.OK)
 
 
 def _stream_error(error: OSError) -> CronqError:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import sys
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cronq.cli._app import DefiningCommand, load
+from cronq.cli._app import load
 from cronq.cli._commands import ENTRIES, TOPICS, Entry, all_names
-from cronq.cli._fields import ENUMS
+from cronq.cli._fields import ENUMS, DefiningCommand
 from cronq.cli._options import ColorChoice
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Described(NamedTuple):
 
 def described() -> list[Described]:
     """Return all commands, by importing them."""
-    return [_described(entry) for entry in ENTRIES if find_spec(entry.module)]
+    return [_described(entry) for entry in ENTRIES]
 
 
 def _described(entry: Entry) -> Described:

@@ -27,4 +27,5 @@ def command(
     with session.store(read_only=True) as store:
         job = store.job(name)
     session.terminal.out.flush()
-    return run_foreground(job, now=session.environment.now(), inherited=session.environment.environ)
+    environment = session.environment
+    return run_foreground(job.definition, job=name, now=environment.now(), environ=environment.environ)

@@ -1,12 +1,9 @@
 """`cronq list`: the jobs, when they run next, and how they fare."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._documents import job_document, run_document
 from cronq.cli._session import Session
 from cronq.errors import StoreMissing
 from cronq.model import Outcome
@@ -50,7 +47,7 @@ def command(
     return 0
 
 
-def _overviews(session: Session, names: list[str], limit: int | None) -> list[JobOverview]:
+def _overviews(session: Session, names: list[str], limit: int | None) -> "list[JobOverview]":
     try:
         with session.store(read_only=True) as store:
             return store.overviews(names, limit=limit)[:limit]
@@ -60,7 +57,7 @@ def _overviews(session: Session, names: list[str], limit: int | None) -> list[Jo
         return []  # nothing was ever added: an empty state, not an error
 
 
-def _table(session: Session, overviews: list[JobOverview]) -> None:
+def _table(session: Session, overviews: "list[JobOverview]") -> None:
     from cronq.render.jobs import job_lines
 
     if not overviews:
@@ -71,7 +68,7 @@ def _table(session: Session, overviews: list[JobOverview]) -> None:
     )
 
 
-def _row(overview: JobOverview) -> list[str]:
+def _row(overview: "JobOverview") -> list[str]:
     job = overview.job
     last, took = overview.recent[0] if overview.recent else (None, None)
     state = "paused" if job.paused_at is not None else "active"
@@ -89,7 +86,9 @@ def _row(overview: JobOverview) -> list[str]:
     ]
 
 
-def _document(overview: JobOverview) -> dict[str, object]:
+def _document(overview: "JobOverview") -> dict[str, object]:
+    from cronq.cli._documents import job_document, run_document
+
     last, took = overview.recent[0] if overview.recent else (None, None)
     return job_document(overview.job) | {
         "queued": overview.active.queued,

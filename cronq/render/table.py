@@ -7,15 +7,14 @@ than the whole command may cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cronq.render.text import Tone, Word, cut, pad, paint, width_of
 
 GAP = "  "
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """How a column behaves.
 
     Attributes:
@@ -32,8 +31,7 @@ class Column:
     fair: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """What the terminal can show."""
 
     width: int = 80

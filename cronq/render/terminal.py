@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import tzinfo
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from cronq.render.table import Style
 
 DEFAULT_WIDTH = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
+class Terminal(NamedTuple):
     """The output streams, and what they are.
 
     Attributes:

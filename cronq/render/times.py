@@ -100,6 +100,8 @@ def offset_change(at: Micros, now: Micros, zone: tzinfo) -> str:
 
 def duration(seconds: float) -> str:
     """Return how long something took: `41ms`, `3.2s`, `41s`, `4m10s`, `2h05m`, `3d04h`."""
+    if 0 < seconds < 0.0005:
+        return "<1ms"
     if seconds < 0.9995:
         return f"{round(seconds * 1000)}ms"
     if seconds < 9.95:
