@@ -90,6 +90,11 @@ class NthSyntax(NamedTuple):
     start: int | None
 
     @property
+    def has_years(self) -> bool:
+        """Whether years go by between two occurrences, so that 50 of them decide nothing."""
+        return self.unit == "months" and self.number > 1
+
+    @property
     def is_interval(self) -> bool:
         """True: rule 14 counts every `every` as an interval."""
         return True

@@ -82,6 +82,11 @@ class CalendarSyntax(NamedTuple):
     is_interval: bool
     zone: str | None
 
+    @property
+    def has_years(self) -> bool:
+        """Whether some years are left out."""
+        return self.years != ALL_YEARS
+
 
 ALL_YEARS = stepped(0, _YEAR.high - _YEAR.low, 1)
 

@@ -30,9 +30,10 @@ _FORMS = (
     "a schedule is five cron fields, a macro such as @daily, `every 10m`, `at 2026-12-24T18:00` or `in 10m`"
 )
 _ALL_MACROS = (*MACROS, "@reboot", "@every")
-# 2000-01-01, 2040, 2080, 2120 and 2160: each search looks 50 years ahead. The first one decides for
-# all schedules but those that name years; both kinds of year with each first weekday are in it.
-_SAMPLE_DAYS = (0, 10957, 25567, 40177, 54787, 69397)
+# 2000-01-01: within 50 years of it there is each kind of year with each first weekday.
+_SAMPLE_DAY = 10957
+# 1970, 2020, 2070, 2120 and 2170, for schedules that name years.
+_SAMPLE_DAYS_OF_YEARS = (0, 18262, 36525, 54787, 73049)
 
 
 def parse(
@@ -259,11 +260,16 @@ def _part(syntax: Syntax, spans: ZoneSpans, name: str, dst: str) -> Part:
     if isinstance(syntax, AtSyntax):
         return Instants(syntax.at_us)
     walls = walls_of(syntax, name)
-    if all(walls.first(day * DAY_S) >= NEVER for day in _SAMPLE_DAYS):
+    if _is_never(syntax, walls):
         raise _never(syntax)
     # A calendar event may name its own zone; every other form is read in the job's.
     own = getattr(syntax, "zone", None)
     return timeline_of(syntax, walls, spans_of(own) if own else spans, dst)
+
+
+def _is_never(syntax: Syntax, walls: Walls) -> bool:
+    days = _SAMPLE_DAYS_OF_YEARS if getattr(syntax, "has_years", False) else (_SAMPLE_DAY,)
+    return all(walls.first(day * DAY_S) >= NEVER for day in days)
 
 
 def _never(syntax: Syntax) -> ScheduleError:

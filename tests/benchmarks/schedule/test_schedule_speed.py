@@ -113,6 +113,19 @@ def test_a_million_characters_are_refused_in_a_millisecond() -> None:
     assert min(spent) < 0.001
 
 
+@pytest.mark.parametrize(
+    "text", ["0 0 15W * */7", "0 0 31W 2 *", "oncalendar: Mon 2100..2199-02-30", "every 7d on tue"]
+)
+def test_never_is_found_out_within_five_milliseconds(text: str) -> None:
+    spent = []
+    for _ in range(3):
+        began = time.perf_counter()
+        with pytest.raises(ScheduleError, match="no fire time"):
+            parse(text)
+        spent.append(time.perf_counter() - began)
+    assert min(spent) < 0.005
+
+
 def told(row: Row) -> str:
     times = f"{row.cronq:.2f}, {row.croniter:.2f}, {row.cronsim:.2f}"
     return f"{row.question} {row.expression} {row.zone}: {times} µs"

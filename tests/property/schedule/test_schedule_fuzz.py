@@ -42,11 +42,11 @@ def noise(rng: random.Random) -> str:
     if kind < 0.5:
         return " ".join(rng.choice(WORDS) for _ in range(rng.choice([1, 2, 3, 5, 5, 5, 6, 7, 9])))
     if kind < 0.9:
-        text = list(rng.choice(VALID))
+        text = rng.choice(VALID)
         for _ in range(rng.choice([1, 1, 2, 3])):
             place = rng.randrange(len(text) + 1)
-            text[place : place + rng.randrange(2)] = rng.choice(CHARACTERS)
-        return "".join(text)
+            text = text[:place] + rng.choice(CHARACTERS) + text[place + rng.randrange(2) :]
+        return text
     return "".join(rng.choice(CHARACTERS) for _ in range(rng.choice([0, 1, 5, 20, 260, 5000])))
 
 
@@ -82,7 +82,7 @@ def check(text: str, seed: int) -> bool:
         problem = None
     spent = time.perf_counter() - began
     if spent > LIMIT_S:
-        # Another process may have had the core: the second time counts.
+        # Another process may have had the core: the best of some more counts.
         spent = min(spent, timed_again(text))
     assert spent < LIMIT_S, f"{text!r} took {spent:.4f} s, seed {seed}"
     if problem is None:
@@ -98,10 +98,13 @@ def check(text: str, seed: int) -> bool:
 
 
 def timed_again(text: str) -> float:
-    began = time.perf_counter()
-    with suppress(ScheduleError):
-        parse(text, tz="Europe/Berlin", name="again", now=NOW)
-    return time.perf_counter() - began
+    spent = []
+    for number in range(5):
+        began = time.perf_counter()
+        with suppress(ScheduleError):
+            parse(text, tz="Europe/Berlin", name=f"again-{number}", now=NOW)
+        spent.append(time.perf_counter() - began)
+    return min(spent)
 
 
 def look(schedule: Schedule, text: str, seed: int) -> None:
