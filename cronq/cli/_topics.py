@@ -81,6 +81,7 @@ keys that end in _s; what does not apply is null, never absent.
             args} env{} …} runs[]
   add, set  job: as list, with definition{}; set also: changed
   pause, resume    jobs[]: as list, with changed
+  remove    removed[], or with --dry-run would_remove[]: names
   runs      runs[]: id job trigger state outcome reason fire_at last_fire_at
             fire_count logical_at queued_at available_at started_at finished_at lag_s
             duration_s attempt failures exit_code signal priority revision stop_reason

@@ -58,6 +58,9 @@ def command(
 def _make(project: Path) -> None:
     if not project.exists():
         project.mkdir(mode=0o700)
-    ignore = project / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="ascii")
+    try:
+        # Exclusively: whoever made the folder may have put a link there, to a file of ours elsewhere.
+        with (project / ".gitignore").open("x", encoding="ascii") as file:
+            file.write("*\n")
+    except FileExistsError:
+        pass

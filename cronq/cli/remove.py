@@ -42,18 +42,26 @@ def command(
         chosen = list(dict.fromkeys(chosen))
         if not chosen:
             session.tell("there is nothing to remove")
+            _answer(session, [], "removed")
             return 0
         question = _question(store, chosen, all_jobs=all_jobs)
         if dry_run:
-            session.lines(f"would remove {name}" for name in chosen)
+            _answer(session, chosen, "would remove")
             return 0
         if question and not yes and not confirm(session, question):
             session.tell("nothing was changed")
             return 1
         changed = change_jobs(session, store, chosen, _remove)
-    for before, _ in changed:
-        session.line(before.name if session.options.quiet else f"removed {before.name} · its history stays")
+    _answer(session, [before.name for before, _ in changed], "removed")
     return 0
+
+
+def _answer(session: Session, names: list[str], verb: str) -> None:
+    if session.options.json:
+        session.json({"removed" if verb == "removed" else "would_remove": names})
+        return
+    stays = " · its history stays" if verb == "removed" else ""
+    session.lines(name if session.options.quiet else f"{verb} {name}{stays}" for name in names)
 
 
 def _question(store: Store, names: list[str], *, all_jobs: bool) -> str:

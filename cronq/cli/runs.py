@@ -88,6 +88,11 @@ def command(
         since=_since(session, since),
         limit=limit,
     )
+    _answer(session, query)
+    return 0
+
+
+def _answer(session: Session, query: RunQuery) -> None:
     runs, jobs = _read(session, query)
     if session.options.json:
         session.json({"runs": [run_document(run, attempt) for run, attempt in runs]})
@@ -114,7 +119,6 @@ def command(
         session.tell("No runs." if query.state or query.outcomes or query.since else "No runs yet.")
         for job in jobs:
             session.tell(f"{job.name}: {next_run(session, job)}")
-    return 0
 
 
 def _since(session: Session, text: str | None) -> Micros | None:

@@ -88,6 +88,10 @@ def direct(world: World, words: list[str]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
             path.chmod(0o600)
+        case ["chmod", mode, name]:
+            (world.root / name).chmod(int(mode, 8))
+        case ["mkdir", name]:
+            (world.root / name).mkdir(parents=True)
         case ["tick"]:
             world.tick()
         case ["start"]:
