@@ -26,6 +26,7 @@ from cronq.errors import (
     StoreError,
     StoreFull,
     StoreTooNew,
+    UsageError,
 )
 from cronq.store.location import Place, check_file_system, check_trust, require_database
 
@@ -114,14 +115,16 @@ def _create(place: Place, environ: Mapping[str, str]) -> None:
         database.parent.parent.mkdir(parents=True, exist_ok=True)
         database.parent.mkdir(mode=0o700, exist_ok=True)
     check_file_system(place, environ)
+    check_trust(place, environ)
     temporary = database.with_name(f".{database.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(temporary, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             _migrate(connection, temporary)
+            # Only now: what a full disk kept in a write-ahead log would not be in the file that is linked.
+            connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
         _put_in_place(temporary, database)
@@ -178,6 +181,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Apply the migrations that are missing, in one transaction. Dies: the old version remains, whole."""
     with transaction(connection, path):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version >= SCHEMA_VERSION:
+            return  # somebody else was faster, perhaps somebody newer
         for number in range(version + 1, SCHEMA_VERSION + 1):
             for statement in statements((MIGRATIONS / f"{number:04d}.sql").read_text(encoding="utf-8")):
                 connection.execute(statement)
@@ -238,6 +243,10 @@ def mapped_errors(path: Path) -> Iterator[None]:
         raise _store_error(error, path) from error
     except OSError as error:
         raise StoreFull(f"{path}: {error.strerror or error}", hint=_hint_for(error.errno)) from error
+    except UnicodeEncodeError as error:
+        raise UsageError("a text holds bytes that are not UTF-8; nothing was changed") from error
+    except OverflowError as error:
+        raise UsageError("a number is too large for the database; nothing was changed") from error
 
 
 def _family(error: sqlite3.Error) -> str:

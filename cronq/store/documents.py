@@ -47,15 +47,19 @@ def definition_from_document(text: str) -> Definition:
         StoreCorrupt: The document is not one that `document_from_definition` wrote.
     """
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_no_constant)
         if not isinstance(values, dict) or values.keys() != _NAMES:
             raise ValueError("its keys are not those of a definition")
         return Definition(**{name: _value(name, values[name]) for name in _NAMES})  # type: ignore[arg-type]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise StoreCorrupt(
             f"a job's definition in the database cannot be read: {error}",
             hint="restore a backup; the definition was not written by this program",
         ) from error
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _value(name: str, value: object) -> object:
@@ -85,10 +89,11 @@ def _list(name: str, value: object) -> list[object]:
 def _command(value: object) -> Command:
     if not isinstance(value, dict) or value.keys() != {"kind", "words", "args"}:
         raise TypeError("command is not an object of kind, words and args")
+    kind = CommandKind(str(_checked("kind", value["kind"], str)))
     words = tuple(str(_checked("words", word, str)) for word in _list("words", value["words"]))
-    if not words:
-        raise ValueError("command is empty")
-    return Command(CommandKind(value["kind"]), words, str(_checked("args", value["args"], str)))
+    if not words or (kind is not CommandKind.ARGV and len(words) > 1):
+        raise ValueError(f"command of kind {kind} has {len(words)} words")
+    return Command(kind, words, str(_checked("args", value["args"], str)))
 
 
 def _env(value: object) -> tuple[tuple[str, str], ...]:

@@ -107,8 +107,11 @@ def _at_path(text: str, cwd: Path, rule: str) -> Place:
     if text.startswith(("postgresql:", "postgres:")):
         raise UsageError("PostgreSQL is not supported by this version", hint="give the path of a file")
     # Resolved, so that two paths to one file share one lock.
-    path = (cwd / Path(text).expanduser()).resolve()
-    if path.is_dir():
+    try:
+        path = (cwd / Path(text).expanduser()).resolve()
+    except (RuntimeError, ValueError) as error:  # no such user's home, links in a circle, a NUL character
+        raise UsageError(f"{rule} is not the path of a file: {error}") from error
+    if os.path.isdir(path):  # noqa: PTH112 - False, not an error, where nothing can be looked at
         raise UsageError(f"{rule} names a folder: {path}", hint=f"try {path / DATABASE_NAME}")
     return Place(path, path.with_name(path.name + ".logs"), rule)
 
@@ -124,6 +127,7 @@ def _user_place(environ: Mapping[str, str]) -> Place:
 def _nearest_project(cwd: Path, home: Path | None) -> Path | None:
     try:
         device = cwd.stat().st_dev
+        home = None if home is None else home.resolve()  # as the working directory is
         for directory in (cwd, *cwd.parents):
             if directory.stat().st_dev != device:
                 return None
@@ -157,7 +161,8 @@ def check_trust(place: Place, environ: Mapping[str, str]) -> None:
     database that was found by walking up must be in the list of trusted ones.
     """
     database = place.database
-    for path in (database, database.parent):
+    # The folder alone while there is no database yet: none is made where it would be refused.
+    for path in (database, database.parent) if database.exists() else (database.parent,):
         info = path.stat()
         if info.st_uid not in {os.geteuid(), 0}:
             owner = _user_name(info.st_uid)

@@ -105,6 +105,11 @@ def run_values(
     }
 
 
+def storable(text: str) -> str:
+    """Return text with an escape for what UTF-8 cannot hold: the message of somebody's exception, say."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def queued_values(
     job_id: int,
     revision: int,

@@ -31,6 +31,8 @@ class PeopleSide(Ledger):
                     (new.name, new.next_fire_at, new.definition.max_running, new.at_startup, now, now),
                 ).fetchone()
             except sqlite3.IntegrityError as error:
+                if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+                    raise
                 raise JobExists(
                     f"a job named `{new.name}` exists already",
                     hint=f"change it with `cronq set {new.name}`, or add --replace",
@@ -189,8 +191,9 @@ class PeopleSide(Ledger):
 
     def run(self, run_id: int) -> RunDetail:
         """Return a run with its attempts."""
+        run = self._run(run_id)
         attempts = self._all(queries.ATTEMPT_LIST, (run_id,))
-        return RunDetail(self._run(run_id), tuple(rows.attempt_from_row(row) for row in attempts))
+        return RunDetail(run, tuple(rows.attempt_from_row(row) for row in attempts))
 
     def runs(self, query: RunQuery) -> list[tuple[Run, Attempt | None]]:
         """Return runs, newest first, each with its last attempt."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from cronq.errors import InvariantError, RunNotFound
-from cronq.model import Attempt, Definition, Micros, Run
+from cronq.model import Attempt, Definition, Micros, Run, State
 from cronq.plan import Active, Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob
@@ -15,6 +15,9 @@ from cronq.store.documents import definition_from_document
 from cronq.store.location import Place
 
 _DEFINITIONS_KEPT = 4096
+
+_INTEGER_END = 2**63
+"""SQLite has no number from here on, and asking for one is an error of its own."""
 
 Values = Iterable[object] | dict[str, object]
 
@@ -48,15 +51,16 @@ class Ledger:
             # No row: the fire time has one already, from before a watermark was moved back.
             if row is not None:
                 inserted.append(self._run(row[0]))
-        if launch.replaces and inserted:
-            newest = inserted[-1].id
+        started = [run.id for run in inserted if run.state is State.QUEUED]
+        if launch.replaces and started:
+            newest = started[-1]
             reason = f"replaced by run {newest}"
             self._db.execute(queries.RUN_REPLACE_QUEUED, (reason, now, job.id, newest))
             self._db.execute(queries.RUN_REPLACE_RUNNING, (reason, job.id))
         return inserted
 
     def _run(self, run_id: int) -> Run:
-        row = self._maybe(queries.RUN_GET, (run_id,))
+        row = self._maybe(queries.RUN_GET, (run_id,)) if run_id < _INTEGER_END else None
         if row is None:
             raise RunNotFound(f"there is no run {run_id}", hint="all of them: cronq runs")
         return rows.run_from_row(row)

@@ -129,11 +129,12 @@ class SchedulerSide(Ledger):
             return None
         stop_reason, removed_at = guard
         counts = int(end.counts)
+        reason = rows.storable(end.reason)
         if end.retry_at is not None and stop_reason is None and removed_at is None:
             values: tuple[object, ...] = (counts, end.started_at, end.retry_at, run_id, attempt)
             self._db.execute(queries.RUN_REQUEUE, values)
         else:
-            values = (end.outcome, end.reason, counts, end.started_at, end.finished_at, run_id, attempt)
+            values = (end.outcome, reason, counts, end.started_at, end.finished_at, run_id, attempt)
             self._db.execute(queries.RUN_FINISH, values)
         usage = end.usage
         self._db.execute(
@@ -143,7 +144,7 @@ class SchedulerSide(Ledger):
                 end.pid,
                 end.finished_at,
                 end.outcome,
-                end.reason,
+                reason,
                 end.exit_code,
                 end.signal,
                 usage.duration_s if usage else None,

@@ -227,7 +227,11 @@ def test_decide_latest_with_one_misfire_runs_it() -> None:
     ],
 )
 def test_decide_all_is_bounded_by_window_and_limit(window_s: float, limit: int, expected: list[str]) -> None:
-    policies = {"catch_up": CatchUp.ALL, "catch_up_window_s": window_s, "catch_up_limit": limit}
+    policies: dict[str, Any] = {
+        "catch_up": CatchUp.ALL,
+        "catch_up_window_s": window_s,
+        "catch_up_limit": limit,
+    }
     launch = decide(job(**policies), minutes(0, 4), Active(), at(6))
     assert shown(launch) == expected
     assert launch.next_fire_at is None
