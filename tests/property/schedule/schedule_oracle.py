@@ -337,7 +337,7 @@ def random_nth(rng: random.Random, near: datetime) -> Case:
         is_last = wall.day == calendar.monthrange(wall.year, wall.month)[1]
         return months % number == 0 and (wall.day == near.day or is_last)
 
-    return Case(f"every {number} {unit}{on} at {at} from {start:%Y-%m-%d}", matches, True)
+    return Case(f"every {number} {unit}{on} at {at} from {start:%Y-%m-%d}", matches, False)
 
 
 def random_case(rng: random.Random, near: datetime) -> Case:

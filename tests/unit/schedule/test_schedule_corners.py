@@ -179,3 +179,9 @@ def test_no_sign_of_a_zone_means_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zones, "_first_line", lambda _: "")
     monkeypatch.setattr(zones, "_link_key", lambda _: "")
     assert zones.local_zone_name() == "UTC"
+
+
+@pytest.mark.parametrize("text", ["oncalendar: 2026-05-01 02:30", "every day at 02:30 from 2026-04-10"])
+def test_before_a_first_day_nothing_is_found_across_a_gap(text: str) -> None:
+    schedule = parse(text, tz="Europe/Berlin")
+    assert schedule.prev(datetime(2026, 3, 29, 4, tzinfo=UTC)) is None

@@ -131,7 +131,10 @@ CHANGES = [
     ("11 interval", "every 30m between 02:00-02:59", [], ["00:00", "00:30", "01:00", "01:30"]),
     ("12 seconds", "15 30 2 * * *", ["01:00"], ["00:30:15"]),
     ("13 stepped seconds", "*/30 30 2 * * *", ["01:00"], ["00:30", "00:30:30"]),
-    ("14 n-th day", "every day at 02:30", [], ["00:30", "01:30"]),
+    ("14 n-th day", "every day at 02:30", ["01:00"], ["00:30"]),
+    ("14b n-th week", "every 2 weeks on sun at 02:30 from 2027-03-14", ["01:00"], None),
+    ("14c n-th week, repeated", "every 2 weeks on sun at 02:30 from 2026-10-11", None, ["00:30"]),
+    ("14d n-th month", "every 2 months on 28 at 02:30 from 2027-01-01", ["01:00"], None),
     ("15 calendar", "oncalendar: 02:30", ["01:00"], ["00:30"]),
     ("16 calendar with a star", "oncalendar: Sun *:30", None, None),
 ]
