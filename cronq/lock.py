@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +60,10 @@ def hold(path: Path) -> Callable[[], None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a scheduler lives; asks the kernel, takes and drops the lock if it is free."""
+    """Return whether a scheduler lives; asks the kernel.
+
+    Shared, so that two who ask at the same moment do not take each other for a scheduler.
+    """
     import fcntl
 
     try:
@@ -69,7 +71,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:
@@ -87,7 +89,7 @@ def read_holder(path: Path) -> Holder | None:
 
 
 def _sign(path: Path) -> None:
-    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": clock.now_us()})
+    text = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "since": clock.now_us()})
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:

@@ -98,26 +98,14 @@ def _store(session: Session, new: NewJob, *, replace_job: bool, paused: bool) ->
         if is_first:
             session.tell(f"created {session.tilde(str(database))}")
         try:
-            return _added(session, store, new, paused=paused), "added"
+            now = session.environment.now()
+            job = store.add_job(replace(new, paused_at=now if paused else None), now=now)
+            session.ring()
+            return job, "added"
         except JobExists:
             if not replace_job:
                 raise
         return _replaced(session, store, new, paused=paused), "replaced"
-
-
-def _added(session: Session, store: Store, new: NewJob, *, paused: bool) -> Job:
-    now = session.environment.now()
-    if not paused:
-        job = store.add_job(new, now=now)
-        session.ring()
-        return job
-    # Without a watermark nothing can fire between the two steps.
-    job = store.add_job(replace(new, next_fire_at=None), now=now)
-    change = JobChange(
-        Launch(job, (), new.next_fire_at), new.definition, paused_at=now, at_startup=new.at_startup
-    )
-    changed = store.change_jobs([change], now=now)
-    return changed[0] if changed else job
 
 
 def _replaced(session: Session, store: Store, new: NewJob, *, paused: bool) -> Job:

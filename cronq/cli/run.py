@@ -53,8 +53,8 @@ def command(
 ) -> int:
     """Fire the jobs when they are due, and keep the ledger, until told to stop.
 
-    Only one scheduler runs for a database. The first Ctrl-C, or SIGTERM, starts nothing more and waits for what
-    runs; the second stops it.
+    Only one scheduler runs for a database. The first Ctrl-C, or SIGTERM, starts nothing more and waits for
+    what runs; the second stops it.
     """
     session = Session.of(ctx)
     from cronq.render.live import make_display

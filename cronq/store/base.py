@@ -34,12 +34,14 @@ class NewJob:
     Attributes:
         next_fire_at: First fire time after now; None if there is none (start-up jobs, for one).
         at_startup: Whether its schedule contains `@reboot`.
+        paused_at: Since when it is paused, if it is to begin so.
     """
 
     name: str
     definition: Definition
     next_fire_at: Micros | None
     at_startup: bool = False
+    paused_at: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True)

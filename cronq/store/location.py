@@ -192,11 +192,13 @@ def _writable_by_others(info: os.stat_result) -> bool:
     return bool(info.st_mode & stat.S_IWOTH or foreign_group)
 
 
-def check_file_system(place: Place, environ: Mapping[str, str]) -> None:
-    """Raise StoreError if the database would live on a network file system."""
+def check_file_system(
+    place: Place, environ: Mapping[str, str], *, mounts: Path = Path("/proc/self/mountinfo")
+) -> None:
+    """Raise StoreError if the database would live on a network file system; `mounts` is in proc(5)."""
     if environ.get("CRONQ_DB_ALLOW_NETWORK"):
         return
-    kind = _file_system(place.database.parent)
+    kind = _file_system(place.database.parent, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreError(
             f"{place.database.parent} is on a network file system ({kind}), where SQLite's locks do not hold",
@@ -204,12 +206,12 @@ def check_file_system(place: Place, environ: Mapping[str, str]) -> None:
         )
 
 
-def _file_system(directory: Path) -> str | None:
-    """Return the type of the file system, from Linux's proc(5); None where that is not to be had."""
+def _file_system(directory: Path, mounts: Path) -> str | None:
+    """Return the type of the file system; None where that is not to be had."""
     try:
         device = directory.stat().st_dev
         number = f"{os.major(device)}:{os.minor(device)}"
-        with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as lines:
+        with mounts.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 before, _, after = line.partition(" - ")
                 if before.split()[2] == number:

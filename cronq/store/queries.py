@@ -24,8 +24,8 @@ ATTEMPT_COLUMNS = """
 
 # `add`. A taken name violates job_name: JobExists.
 JOB_ADD = """
-INSERT INTO job (name, revision, next_fire_at, max_running, at_startup, created_at, changed_at)
-VALUES (?, 1, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO job (name, revision, next_fire_at, max_running, at_startup, created_at, changed_at, paused_at)
+VALUES (?, 1, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 
 # `set`, `pause`, `resume`, `remove`. Primary key. The guard is what the caller read: revision, watermark
@@ -39,7 +39,7 @@ WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at 
     AND removed_at IS NULL
 """
 
-# Scheduler. Index job_due, ascending, so the limit ends the walk.
+# Scheduler. Index job_due, ascending, so the limit ends the walk; run_waiting and run_running count.
 JOB_DUE = f"""
 SELECT {JOB_COLUMNS},
     (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'queued'),
@@ -111,7 +111,7 @@ ON CONFLICT DO NOTHING RETURNING id
 # `cancel`, `runs`, and after every insert. Primary key.
 RUN_GET = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id = ?"
 
-# Claim. Index run_queue gives the order; the caller stops reading when it has enough. Runs of a paused job
+# Claim. Index run_queue gives the order, run_running counts; the caller stops reading when it has enough. Runs of a paused job
 # wait, unless somebody asked for them by hand.
 RUN_CLAIMABLE = """
 SELECT r.id, r.job_id, j.max_running,
@@ -159,7 +159,7 @@ WHERE id = ? AND state = 'queued'
 """
 RUN_ASK_STOP = "UPDATE run SET stop_reason = coalesce(stop_reason, ?) WHERE id = ? AND state = 'running'"
 
-# A launch that replaces. Index run_active.
+# A launch that replaces. Indexes run_waiting and run_running.
 RUN_REPLACE_QUEUED = """
 UPDATE run SET state = 'done', outcome = 'cancelled', reason = ?, finished_at = ?
 WHERE job_id = ? AND state = 'queued' AND id < ?
@@ -168,7 +168,7 @@ RUN_REPLACE_RUNNING = """
 UPDATE run SET stop_reason = coalesce(stop_reason, ?) WHERE job_id = ? AND state = 'running'
 """
 
-# `remove`. Index run_active. Skipped means that nothing ever ran; a waiting retry did run.
+# `remove`. Index run_waiting. Skipped means that nothing ever ran; a waiting retry did run.
 RUN_DROP_QUEUED = """
 UPDATE run SET state = 'done', outcome = CASE attempt WHEN 0 THEN 'skipped' ELSE 'cancelled' END,
     reason = 'removed', finished_at = ?
@@ -192,11 +192,12 @@ RUN_STOPS = """
 SELECT id, attempt, stop_reason FROM run WHERE state = 'running' AND stop_reason IS NOT NULL
 """
 
-# Scheduler, at its start and in the sweep. Index run_running.
+# Scheduler, at its start and in the sweep. Index run_running; + keeps SQLite from walking the whole table
+# in the order of its key.
 RUN_HELD = f"""
 SELECT {RUN_COLUMNS}, {ATTEMPT_COLUMNS}
 {RUN_FROM} JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt
-WHERE r.state = 'running' ORDER BY r.id
+WHERE r.state = 'running' ORDER BY +r.id
 """
 
 # `list` and `show`. Index run_executed, newest first, so the limit ends the walk.
@@ -206,7 +207,7 @@ SELECT {RUN_COLUMNS}, a.duration_s
 WHERE r.job_id = ? AND r.state = 'done' AND r.attempt > 0 ORDER BY r.id DESC LIMIT ?
 """
 
-# `list`. Index run_active.
+# `list`. Index run_running.
 RUN_RUNNING_SINCE = (
     "SELECT min(coalesce(started_at, queued_at)) FROM run WHERE job_id = ? AND state = 'running'"
 )
