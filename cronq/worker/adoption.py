@@ -22,7 +22,7 @@ from cronq.store.base import Held
 from cronq.store.location import Place
 from cronq.worker import endings, kernel, liveness
 from cronq.worker.endings import Begun, Exit
-from cronq.worker.guard import CallableGuard
+from cronq.worker.guard import WorkerGuard
 from cronq.worker.left_ends import end_file, read_left_end
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -216,7 +216,7 @@ class EarlierAttempt:
         hint = liveness.attempt_hint(place, self.key)
         self._command = hint
         started = clock.monotonic() if hint is None else hint.monotonic
-        self._guard = CallableGuard(started, definition) if self._is_callable else None
+        self._guard = WorkerGuard(started, definition) if self._is_callable else None
         # A worker that lives watches over the time limit itself; the ladder here is for a command alone.
         self._watch = Supervision(
             started, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
@@ -226,6 +226,7 @@ class EarlierAttempt:
             for fd in (_pidfd_of(self._worker), None if self._is_callable else _pidfd_of(hint))
             if fd is not None
         ]
+        self._tree = ProcessTree(0 if hint is None else hint.pid, self._members)
         self._sent: set[int] = set()
         self._look_at = 0.0
 
@@ -266,13 +267,16 @@ class EarlierAttempt:
         if self._has_worker():
             if self._guard is not None and self._guard.is_over(now):
                 self._signal_worker(signal.SIGKILL)
+            elif self._guard is not None and self._sent:
+                self._signal_worker(signal.SIGTERM)  # see `Slot.nudge`
             return None
         left = read_left_end(end_file(self._place, self.key))
         if left is not None:
             return left
         if liveness.is_attempt_alive(self._place, self.key):
             self._carry_on_ladder(now)
-            return None
+            if not self._watch.gave_up:
+                return None
         return self._unknown_end()
 
     def stop(self, reason: str, *, at_once: bool) -> None:
@@ -308,13 +312,22 @@ class EarlierAttempt:
             kernel.send_signal(self._worker.pid, number, self._worker.start_ticks)
 
     def _carry_on_ladder(self, now: float) -> None:
-        hint = self._command = liveness.attempt_hint(self._place, self.key)
-        order = self._watch.step(now)
-        if order is None or hint is None or not liveness.is_same_process(hint):
-            return
-        tree = ProcessTree(hint.pid, lambda: [hint.pid, *kernel.descendants_of(hint.pid)])
-        tree.carry_out(order)
-        self._look_at = now + _SEARCH_AGAIN_S
+        """Watch over a command without a worker: its time limit, and what it leaves behind."""
+        hint = self._command = self._command or liveness.attempt_hint(self._place, self.key)
+        self._tree.is_led = hint is not None and liveness.is_same_process(hint)
+        if not self._tree.is_led and self._tree.has_members():
+            self._watch.exited(now, leftovers=True)
+        while (order := self._watch.step(now)) is not None:
+            self._tree.carry_out(order)
+            self._look_at = now + _SEARCH_AGAIN_S
+
+    def _members(self) -> list[int]:
+        leader = 0 if self._command is None else self._command.pid
+        return [
+            info.pid
+            for info in kernel.all_processes()
+            if info.session == leader or _belongs_to(self.key, info.pid)
+        ]
 
     def _unknown_end(self) -> AttemptEnd:
         now = self._clock.now()
@@ -323,7 +336,8 @@ class EarlierAttempt:
         begun = None if self._command is None else _begun_from_hint(self._command, self._clock)
         verdict = self._watch.verdict if self._guard is None else self._guard.verdict()
         if verdict is not None and begun is not None:
-            return endings.end_of_process(self._claim, begun, Exit(now), verdict=verdict)
+            survivors = self._tree.names() if self._watch.gave_up else ()
+            return endings.end_of_process(self._claim, begun, Exit(now), verdict=verdict, survivors=survivors)
         return endings.end_unseen(self._claim, "exit status unknown", now=now, begun=begun)
 
 

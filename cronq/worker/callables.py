@@ -30,6 +30,8 @@ from cronq.worker.modules import ModuleCache
 from cronq.worker.supervision import LEFTOVER_GRACE_S, Order, Supervision, Verdict
 from cronq.worker.tree import ProcessTree
 
+NUDGE_S = 0.25
+"""How often a callable that is to stop gets the signal until it ends; the first that is heeded counts."""
 _REASON_LENGTH = 300
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -128,7 +130,9 @@ class CallableAttempt:
         self._is_armed = True
         if definition.timeout_s is not None:
             signal.signal(signal.SIGALRM, self._on_alarm)
-            signal.setitimer(signal.ITIMER_REAL, max(definition.timeout_s, 1e-6))
+            # Again and again: Python runs handlers between two steps of its own, so a signal that comes just
+            # before the callable begins to sleep would be heeded only when it wakes.
+            signal.setitimer(signal.ITIMER_REAL, max(definition.timeout_s, 1e-6), NUDGE_S)
         if self._inbox.asked is not None and self._is_to_stop(claim.key):
             raise AttemptStopped
         kind = "spawn_error"

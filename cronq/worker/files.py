@@ -26,7 +26,7 @@ def open_private(path: Path | str, flags: int) -> int:
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
-        Path(path).parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        make_folder(Path(path).parent)
         fd = os.open(name, flags | _SAFE, FILE_MODE)
     if flags & os.O_EXCL:
         return fd  # just made by us
@@ -35,6 +35,15 @@ def open_private(path: Path | str, flags: int) -> int:
         os.close(fd)
         raise PermissionError(1, "not a plain file of this user", name)
     return fd
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and what is missing above it, for this user alone.
+
+    `Path.mkdir` gives its mode to the last folder only.
+    """
+    for missing in reversed([above for above in (folder, *folder.parents) if not above.exists()]):
+        missing.mkdir(FOLDER_MODE, exist_ok=True)
 
 
 def open_log(path: Path | str) -> int:

@@ -1,23 +1,30 @@
-"""The bound of a callable: asked to stop inside its worker, and if it does not, the worker is killed."""
+"""The bound of a worker: it stops its attempt itself, and if it does not, it is killed from outside.
+
+A callable may catch everything or never come back to Python, and any worker may hang. A command whose worker
+was killed is adopted, and its ladder begins anew.
+"""
 
 from __future__ import annotations
 
-from cronq.model import Definition, Outcome
-from cronq.worker.supervision import Verdict
+from cronq.model import CommandKind, Definition, Outcome
+from cronq.worker.supervision import GIVE_UP_S, LEFTOVER_GRACE_S, Verdict
 
 _SLACK_S = 0.5
-"""The worker stops the callable itself; only when it should have told us is it past its bound."""
+"""Time for the worker to tell us, once it should have stopped its attempt."""
 
 
-class CallableGuard:
-    """When to kill the worker of a callable, and what its outcome is then. Instants are monotonic seconds."""
+class WorkerGuard:
+    """When to kill a worker, and what the outcome of its callable is then. Instants are monotonic seconds."""
 
     def __init__(self, started: float, definition: Definition) -> None:
+        self._slack_s = _SLACK_S
+        if definition.command.kind is not CommandKind.PYTHON:
+            self._slack_s += LEFTOVER_GRACE_S + GIVE_UP_S
         self._kill_after_s = definition.kill_after_s
         self._kill_at: float | None = None
         self._verdict: Verdict | None = None
         if definition.timeout_s is not None:
-            self._kill_at = started + definition.timeout_s + definition.kill_after_s + _SLACK_S
+            self._kill_at = started + definition.timeout_s + definition.kill_after_s + self._slack_s
             self._verdict = Verdict(Outcome.TIMEOUT, f"timeout {definition.timeout_s:g}s")
         self._was_killed = False
         self._was_stopped = False
@@ -28,7 +35,8 @@ class CallableGuard:
 
     def stop(self, reason: str, now: float, *, at_once: bool = False) -> None:
         """Take note that it was asked to stop."""
-        kill_at = now if at_once else now + self._kill_after_s + _SLACK_S
+        grace_s = 0.0 if at_once else self._kill_after_s
+        kill_at = now + grace_s + self._slack_s
         if self._kill_at is None or kill_at < self._kill_at:
             self._kill_at = kill_at
         if not self._was_stopped:

@@ -103,7 +103,7 @@ def children_of(pid: int) -> list[int]:
     listed = _read(f"/proc/{pid}/task/{pid}/children")
     if listed is None:
         # A kernel without CONFIG_PROC_CHILDREN, or no such process.
-        return [info.pid for info in _all_processes() if info.parent == pid]
+        return [info.pid for info in all_processes() if info.parent == pid]
     found = [int(word) for word in listed.split()]
     try:
         threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - for each attempt
@@ -116,7 +116,8 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def _all_processes() -> Iterator[ProcessInfo]:
+def all_processes() -> Iterator[ProcessInfo]:
+    """Yield every process of the machine that can be seen; nothing without /proc."""
     try:
         names = [entry.name for entry in Path("/proc").iterdir()]
     except OSError:

@@ -200,18 +200,24 @@ def remove_worker(place: Place, worker: str) -> None:
     _unlink(spare_file(place, worker))
 
 
-def sweep(place: Place, held: Container[AttemptKey]) -> int:
-    """Remove the files of workers and attempts that are dead and recorded; return how many.
+def sweep_workers(place: Place) -> int:
+    """Remove the files of dead workers; return how many workers."""
+    dead = [path for path in place.attempts.glob("*.worker") if not _is_locked(path)]
+    for path in dead:
+        remove_worker(place, path.stem)
+    return len(dead)
+
+
+def sweep_attempts(place: Place, held: Container[AttemptKey]) -> int:
+    """Remove the files of attempts that are dead and recorded; return how many.
+
+    Such a file stays if its worker was killed just after the end was recorded.
 
     Args:
         place: Where they are.
         held: Attempts whose end is not in the store; theirs stay.
     """
     removed = 0
-    for path in place.attempts.glob("*.worker"):
-        if not _is_locked(path):
-            remove_worker(place, path.stem)
-            removed += 1
     for path in place.attempts.glob("*.lock"):
         key = _key_of(path)
         if key is not None and key not in held and not _is_locked(path):

@@ -21,15 +21,16 @@ from cronq.errors import InvariantError
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
 from cronq.store.base import Held
 from cronq.store.location import Place
-from cronq.worker import endings, kernel, liveness
+from cronq.worker import kernel, liveness
 from cronq.worker.adoption import Adoption, EarlierAttempt, InheritedCommand, end_never_started
 from cronq.worker.base import Lost, Report
-from cronq.worker.endings import Begun, Exit
+from cronq.worker.endings import Begun
+from cronq.worker.files import make_folder
 from cronq.worker.launching import launch, start_fork_server
 from cronq.worker.left_ends import leave_end, remove_left_end
 from cronq.worker.messages import Leaving, Ready, WorkerSetup
 from cronq.worker.reaper import Reaper
-from cronq.worker.slot import Phase, Slot
+from cronq.worker.slot import Phase, Slot, end_of_lost_callable
 
 MAX_STARTING: Final = 2
 """Workers that start at the same time: each costs some 10 ms of processor, which running jobs need too."""
@@ -77,7 +78,8 @@ class Pool:
             OSError: There is no room for processes at all.
         """
         kernel.become_subreaper()
-        self._place.attempts.mkdir(0o700, parents=True, exist_ok=True)
+        make_folder(self._place.attempts)
+        liveness.sweep_workers(self._place)
         self._reaper = Reaper()
         self._selector.register(self._reaper, selectors.EVENT_READ)
         self._clock.watch(self._selector.fileno())
@@ -116,7 +118,7 @@ class Pool:
         now = self._clock.monotonic()
         if self._reports:
             return now
-        times = [slot.guard.deadline() for slot in self._slots.values() if slot.guard is not None]
+        times = [slot.deadline() for slot in self._slots.values()]
         times += [adoption.deadline() for adoption in self._adoptions.values()]
         phases = [slot.phase for slot in self._slots.values()]
         if Phase.STARTING in phases:
@@ -161,8 +163,9 @@ class Pool:
         for key in keys:
             if (slot := by_key.get(key)) is not None:
                 slot.acknowledge(now)
-            elif key in self._unrecorded:
-                del self._unrecorded[key]
+            else:
+                # No worker of ours has it: it was adopted, or is of an earlier scheduler.
+                self._unrecorded.pop(key, None)
                 liveness.remove_attempt(self._place, key)
                 remove_left_end(self._place, key)
 
@@ -195,6 +198,7 @@ class Pool:
             stuck = slot.phase is Phase.STARTING and now - slot.since > _START_BOUND_S
             if stuck or (slot.guard is not None and slot.guard.is_over(now)):
                 slot.signal(signal.SIGKILL)
+            slot.nudge(now)
         self._dismiss(now)
         self._staff(now)
         reports, self._reports = self._reports, []
@@ -296,7 +300,7 @@ class Pool:
         if slot.start is None and not liveness.was_started(self._place, claim.key):
             self._conclude(end_never_started(claim, self._clock.now()))
         elif claim.definition.command.kind is CommandKind.PYTHON:
-            self._conclude(self._end_of_callable(slot, claim, exit_code))
+            self._conclude(end_of_lost_callable(slot, claim, exit_code, self._clock.now()))
         else:
             begun = None
             if slot.start is not None:
@@ -305,27 +309,6 @@ class Pool:
             if slot.stop_request is not None:
                 adoption.stop(slot.stop_request.reason, at_once=slot.stop_request.at_once)
             self._adopt(adoption)
-
-    def _end_of_callable(self, slot: Slot, claim: Claim, exit_code: int | None) -> AttemptEnd:
-        """Return how a callable ended that took its worker with it."""
-        self._kill_session(slot.pid)
-        now = self._clock.now()
-        started_at = claim.claimed_at if slot.start is None else slot.start.started_at
-        begun = Begun(started_at, slot.started, slot.pid)
-        verdict = None if slot.guard is None else slot.guard.verdict()
-        if verdict is None and exit_code in {None, -signal.SIGKILL}:
-            # Nobody knows whether the callable or the worker was meant.
-            return endings.end_unseen(claim, "worker killed", now=now, begun=begun)
-        code, number = (exit_code, None) if (exit_code or 0) >= 0 else (None, -(exit_code or 0))
-        return endings.end_of_process(claim, begun, Exit(now, code, number), verdict=verdict)
-
-    def _kill_session(self, session: int) -> None:
-        """Kill what a callable started: its worker was the leader of the session."""
-        for child in kernel.children_of(os.getpid()):
-            info = kernel.process_info(child)
-            if info is not None and info.session == session:
-                for pid in (child, *kernel.descendants_of(child)):
-                    kernel.send_signal(pid, signal.SIGKILL, kernel.start_ticks(pid))
 
     def _conclude(self, end: AttemptEnd) -> None:
         self._unrecorded[end.key] = end

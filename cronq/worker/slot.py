@@ -8,9 +8,11 @@ import signal
 from enum import Enum, auto
 from multiprocessing.connection import Connection
 
-from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
-from cronq.worker import kernel
-from cronq.worker.guard import CallableGuard
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind, Micros
+from cronq.worker import endings, kernel
+from cronq.worker.callables import NUDGE_S
+from cronq.worker.endings import Begun, Exit
+from cronq.worker.guard import WorkerGuard
 from cronq.worker.launching import WorkerProcess
 from cronq.worker.messages import (
     Acknowledged,
@@ -47,7 +49,7 @@ class Slot:
         claim: What it has in hand while BUSY or ENDED.
         start: What it said about the start.
         started: When it said so, monotonic.
-        guard: Only while it executes a callable.
+        guard: Its bound while BUSY.
         stop_request: What it was asked to stop with.
         is_leaving: It said that it takes no further claim.
         death_fd: Becomes readable when it dies.
@@ -63,9 +65,10 @@ class Slot:
         self.start: AttemptStart | None = None
         self.started = now
         self.end: AttemptEnd | None = None
-        self.guard: CallableGuard | None = None
+        self.guard: WorkerGuard | None = None
         self.stop_request: Stop | None = None
         self.is_leaving = False
+        self._nudge_at: float | None = None
         self.pid = process.pid or 0
         self._process = process
         self._pipe: Connection[ToWorker, FromWorker] | None = pipe
@@ -86,11 +89,11 @@ class Slot:
     def assign(self, claim: Claim, now: float) -> None:
         """Hand it an attempt."""
         self._enter(Phase.BUSY, now)
+        self._nudge_at = None
         self.claim = claim
         self.start = self.end = self.stop_request = None
         self.started = now
-        if claim.definition.command.kind is CommandKind.PYTHON:
-            self.guard = CallableGuard(now, claim.definition)
+        self.guard = WorkerGuard(now, claim.definition)
         self._send(Execute(claim))
 
     def note_start(self, start: AttemptStart, now: float) -> None:
@@ -98,7 +101,7 @@ class Slot:
         self.start = start
         self.started = now
         if self.guard is not None and self.claim is not None and self.stop_request is None:
-            self.guard = CallableGuard(now, self.claim.definition)
+            self.guard = WorkerGuard(now, self.claim.definition)
 
     def note_end(self, end: AttemptEnd, now: float) -> None:
         """Take note that its attempt is over."""
@@ -127,8 +130,22 @@ class Slot:
         self._send(self.stop_request)
         if self.guard is not None:
             self.guard.stop(reason, now, at_once=at_once)
-            # It reads no messages while it executes a callable.
+        if self.claim.definition.command.kind is CommandKind.PYTHON:
+            self._nudge_at = now
+            self.nudge(now)
+
+    def deadline(self) -> float | None:
+        """Return when to see to it because of time."""
+        if self.phase is not Phase.BUSY or self.guard is None:
+            return None
+        times = [moment for moment in (self.guard.deadline(), self._nudge_at) if moment is not None]
+        return min(times, default=None)
+
+    def nudge(self, now: float) -> None:
+        """Send the signal that interrupts a callable, if it is time: in a callable, it reads no messages."""
+        if self.phase is Phase.BUSY and self._nudge_at is not None and self._nudge_at <= now:
             self.signal(signal.SIGTERM)
+            self._nudge_at = now + NUDGE_S
 
     def leave(self, now: float) -> None:
         """Tell it to go."""
@@ -198,3 +215,26 @@ class Slot:
         # A worker that is gone is noticed by its death, not here.
         with contextlib.suppress(OSError):
             self._pipe.send_bytes(encode(message))
+
+
+def end_of_lost_callable(slot: Slot, claim: Claim, exit_code: int | None, now: Micros) -> AttemptEnd:
+    """Return how a callable ended that took its worker with it, and kill what it had started."""
+    _kill_session(slot.pid)
+    started_at = claim.claimed_at if slot.start is None else slot.start.started_at
+    begun = Begun(started_at, slot.started, slot.pid)
+    verdict = None if slot.guard is None else slot.guard.verdict()
+    if verdict is None and exit_code in {None, -signal.SIGKILL}:
+        # Nobody knows whether the callable or the worker was meant.
+        return endings.end_unseen(claim, "worker killed", now=now, begun=begun)
+    number = -exit_code if exit_code is not None and exit_code < 0 else None
+    exit_ = Exit(now, exit_code if number is None else None, number)
+    return endings.end_of_process(claim, begun, exit_, verdict=verdict)
+
+
+def _kill_session(session: int) -> None:
+    """Kill what is left of a worker's session: it was the leader, and its orphans are now our children."""
+    for child in kernel.children_of(os.getpid()):
+        info = kernel.process_info(child)
+        if info is not None and info.session == session:
+            for pid in (child, *kernel.descendants_of(child)):
+                kernel.send_signal(pid, signal.SIGKILL, kernel.start_ticks(pid))

@@ -336,3 +336,21 @@ def _kill_both(scheduler: Scheduler, started: dict[str, Any]) -> None:
     scheduler.kill()
     wait_until(lambda: not any(is_running(pid) for pid in started["workers"]))
     assert kernel.process_info(started["pid"]) is not None
+
+
+def test_daemon_of_a_command_that_outlived_both_does_not_keep_the_run_running(
+    database: Path, scheduler: Start
+) -> None:
+    run_id = queue(database, shell("setsid sleep 60 & echo $!; sleep 60"))
+    first = scheduler()
+    started = first.wait_for("started")
+    log = first.place.log_file(run_id, 1)
+    wait_until(lambda: log.read_text().strip())
+    _kill_both(first, started)
+    os.kill(started["pid"], signal.SIGKILL)
+    assert is_running(int(log.read_text()))
+    second = scheduler()
+    second.order("adopt")
+    assert second.wait_for("adopted")["alive"]
+    assert second.wait_for("ended")["reason"] == "exit status unknown"
+    assert not is_running(int(log.read_text()))

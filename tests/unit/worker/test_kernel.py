@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cronq import clock
 from cronq.worker import kernel
+from tests.unit.worker.rig import PATIENCE_S
 
 
 def test_own_process_is_described() -> None:
@@ -54,8 +56,12 @@ def test_children_and_their_children_are_found() -> None:
 
 def test_environment_of_a_process_is_read() -> None:
     with subprocess.Popen(["/bin/sleep", "60"], env={"A": "b=c"}) as process:
-        assert kernel.environment_of(process.pid) == {b"A": b"b=c"}
+        # exec closes descriptors, by which Popen knows that it is done, before it shows the environment.
+        deadline = clock.monotonic() + PATIENCE_S
+        while not (found := kernel.environment_of(process.pid)):
+            assert clock.monotonic() < deadline
         process.kill()
+    assert found == {b"A": b"b=c"}
 
 
 def test_zombie_is_seen_as_one_and_waited_for_by_pidfd() -> None:

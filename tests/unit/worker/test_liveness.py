@@ -163,7 +163,8 @@ def test_sweep_removes_what_is_dead_and_recorded(place: Place) -> None:
         os.close(lock_attempt(place, "dead", (number, 1)))
     running = lock_attempt(place, "alive", (3, 1))
     (place.attempts / "unknown.lock").touch()
-    assert liveness.sweep(place, held={(1, 1)}) == 3
+    assert liveness.sweep_workers(place) == 2
+    assert liveness.sweep_attempts(place, held={(1, 1)}) == 1
     assert sorted(path.name for path in place.attempts.iterdir()) == [
         "1.1.lock",
         "3.1.lock",

@@ -11,7 +11,7 @@ import pytest
 from cronq import clock
 from cronq.errors import InvariantError
 from cronq.model import OnCrash, Outcome
-from cronq.worker import kernel, liveness
+from cronq.worker import guard, kernel, liveness
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.liveness import AttemptLocks
 from tests.unit.worker.rig import Rig, claim_of, definition, is_running, shell
@@ -214,3 +214,17 @@ def test_callable_is_not_taken_for_a_command(rig: Rig) -> None:
             inherited={},
             inbox=None,  # type: ignore[arg-type]
         )
+
+
+def test_worker_that_hangs_is_killed_and_its_command_stopped(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "GIVE_UP_S", 0.1)
+    monkeypatch.setattr(guard, "LEFTOVER_GRACE_S", 0.1)
+    start = rig.started(shell("echo begun; sleep 60", kill_after_s=0.1))
+    rig.wait_for_line(start.key, "begun")
+    os.kill(rig.worker_pid(), signal.SIGSTOP)
+    rig.pool.stop(start.key, "enough")
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.reason, end.signal) == (Outcome.CANCELLED, "enough", signal.SIGTERM)
+    assert [lost.key for lost in rig.lost] == [start.key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cronq.model import Outcome
-from cronq.worker.guard import CallableGuard
+from cronq.worker.guard import WorkerGuard
 from cronq.worker.supervision import (
     GIVE_UP_S,
     KILL_AGAIN_S,
@@ -109,14 +109,14 @@ def test_kill_is_repeated_and_then_given_up() -> None:
 
 
 def test_guard_of_a_callable_without_limit_never_fires() -> None:
-    guard = CallableGuard(0, function("a:b"))
+    guard = WorkerGuard(0, function("a:b"))
     assert guard.deadline() is None
     assert not guard.is_over(10**9)
     assert guard.verdict() is None
 
 
 def test_guard_leaves_the_worker_time_to_stop_its_callable() -> None:
-    guard = CallableGuard(100, function("a:b", timeout_s=10, kill_after_s=2))
+    guard = WorkerGuard(100, function("a:b", timeout_s=10, kill_after_s=2))
     assert guard.deadline() == 112.5
     assert not guard.is_over(112.4)
     assert guard.verdict() is None
@@ -126,9 +126,10 @@ def test_guard_leaves_the_worker_time_to_stop_its_callable() -> None:
 
 
 def test_stop_of_a_guard_is_never_later_than_its_time_limit() -> None:
-    guard = CallableGuard(100, function("a:b", timeout_s=10, kill_after_s=2))
+    guard = WorkerGuard(100, function("a:b", timeout_s=10, kill_after_s=2))
     guard.stop("enough", 112)
     assert guard.deadline() == 112.5
-    guard.stop("at once", 112.1, at_once=True)
-    assert guard.is_over(112.1)
+    guard.stop("at once", 111.5, at_once=True)
+    assert not guard.is_over(111.9)
+    assert guard.is_over(112)
     assert guard.verdict() == Verdict(Outcome.CANCELLED, "enough")
