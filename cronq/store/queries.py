@@ -111,8 +111,8 @@ ON CONFLICT DO NOTHING RETURNING id
 # `cancel`, `runs`, and after every insert. Primary key.
 RUN_GET = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id = ?"
 
-# Claim. Index run_queue gives the order, run_running counts; the caller stops reading when it has enough. Runs of a paused job
-# wait, unless somebody asked for them by hand.
+# Claim. Index run_queue gives the order, run_running counts; the caller stops reading when it has enough.
+# Runs of a paused job wait, unless somebody asked for them by hand.
 RUN_CLAIMABLE = """
 SELECT r.id, r.job_id, j.max_running,
     (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running')
