@@ -23,6 +23,7 @@ from cronq.errors import (
     StoreCorrupt,
     StoreError,
     StoreFull,
+    StoreMissing,
     StoreTooNew,
     UsageError,
 )
@@ -62,7 +63,7 @@ def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str
         check_trust(place, environ)
         connection = _open(place.database, read_only=read_only)
         try:
-            _check_version(connection, place.database)
+            _check_version(connection, place.database, read_only=read_only)
             connection.execute(f"PRAGMA query_only = {int(read_only)}")
         except BaseException:
             connection.close()
@@ -156,7 +157,7 @@ def _put_in_place(temporary: Path, database: Path) -> None:
         os.close(folder)
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def _check_version(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
@@ -165,6 +166,8 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
             raise StoreCorrupt(
                 f"{path} is an SQLite database, but not one of cronq's", hint="name another file with --db"
             )
+        if read_only:
+            raise StoreMissing(f"{path} is empty", hint="the first `cronq add` makes a database of it")
         connection.execute("PRAGMA journal_mode = WAL")  # an empty file, as mktemp(1) makes it
     if version > SCHEMA_VERSION:
         raise StoreTooNew(

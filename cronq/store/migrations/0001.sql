@@ -67,7 +67,7 @@ CREATE TABLE run (
     CHECK ((trigger IN ('schedule', 'catch_up')) = (fire_at IS NOT NULL)),
     CHECK ((fire_at IS NULL) = (last_fire_at IS NULL)),
     CHECK (last_fire_at >= fire_at AND (fire_count > 1) = (last_fire_at > fire_at)),
-    CHECK (fire_count = 1 OR (fire_at IS NOT NULL AND outcome IN ('skipped', 'missed'))),
+    CHECK (fire_count = 1 OR (fire_at IS NOT NULL AND coalesce(outcome, '') IN ('skipped', 'missed'))),
     -- A fire time that was skipped or missed never had a process; one that succeeded had.
     CHECK (outcome IS NULL OR outcome NOT IN ('skipped', 'missed') OR attempt = 0),
     CHECK (outcome IS NULL OR outcome NOT IN ('success', 'failure', 'timeout', 'abandoned') OR attempt >= 1)

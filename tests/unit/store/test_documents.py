@@ -1,0 +1,119 @@
+"""Definitions as text: written one way, and read back only as they were written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cronq.errors import StoreCorrupt
+from cronq.model import DEFINITION_FIELDS, CatchUp, Command, CommandKind, OnCrash, Overlap
+from cronq.store.documents import definition_from_document, document_from_definition
+from tests.unit.store.builders import definition
+
+PLAIN = json.loads(document_from_definition(definition()))
+MISSING = object()
+
+
+def test_document_is_canonical() -> None:
+    text = document_from_definition(definition())
+    assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert set(json.loads(text)) == set(DEFINITION_FIELDS)
+
+
+def test_document_of_everything_set_comes_back() -> None:
+    full = definition(
+        command=Command(CommandKind.PYTHON, ("pkg.mod:func",), '{"a":1}'),
+        schedule="0 9 * * mon",
+        tz="Europe/Berlin",
+        dst="both",
+        cwd="/srv/über uns",
+        path="/bin",
+        env=(("A", "1"), ("B", "zwei\nlines")),
+        env_file="/etc/env",
+        stdin="/dev/null",
+        timeout_s=1.5,
+        success_codes=(0, 3, 255),
+        overlap=Overlap.ALLOW,
+        max_running=None,
+        catch_up=CatchUp.ALL,
+        on_crash=OnCrash.FAIL,
+        priority=-3,
+    )
+    assert definition_from_document(document_from_definition(full)) == full
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, MISSING) for name in DEFINITION_FIELDS],
+        ("surplus", 1),
+        # A value of a wrong type, for each kind of field.
+        *[(name, 1) for name in ("schedule", "tz", "dst", "cwd", "path", "env_file", "stdin")],
+        *[(name, None) for name in ("schedule", "tz", "dst", "cwd", "path")],
+        *[(name, "1") for name in ("kill_after_s", "grace_s", "retry_jitter", "timeout_s", "retries")],
+        *[(name, True) for name in ("kill_after_s", "retries", "priority", "max_running", "timeout_s")],
+        *[(name, None) for name in ("kill_after_s", "grace_s", "retries", "max_queued", "priority")],
+        *[(name, 1.5) for name in ("retries", "max_queued", "catch_up_limit", "priority", "max_running")],
+        *[(name, "other") for name in ("overlap", "catch_up", "on_crash")],
+        *[(name, None) for name in ("overlap", "catch_up", "on_crash")],
+        *[(name, ["skip"]) for name in ("overlap", "catch_up", "on_crash")],
+        ("env", {"A": "1"}),
+        ("env", [["A"]]),
+        ("env", [["A", "1", "2"]]),
+        ("env", [["A", 1]]),
+        ("env", [[1, "A"]]),
+        ("env", ["AB"]),
+        ("env", None),
+        ("success_codes", 0),
+        ("success_codes", ["0"]),
+        ("success_codes", [0.0]),
+        ("success_codes", [True]),
+        ("success_codes", None),
+        ("grace_s", 10**400),
+        ("command", None),
+        ("command", ["true"]),
+        ("command", {"kind": "argv", "words": ["true"]}),
+        ("command", {"kind": "argv", "words": ["true"], "args": "", "more": 1}),
+        ("command", {"kind": "argv", "words": [], "args": ""}),
+        ("command", {"kind": "argv", "words": "true", "args": ""}),
+        ("command", {"kind": "argv", "words": [1], "args": ""}),
+        ("command", {"kind": "argv", "words": ["true"], "args": None}),
+        ("command", {"kind": "other", "words": ["true"], "args": ""}),
+        ("command", {"kind": None, "words": ["true"], "args": ""}),
+        ("command", {"kind": ["argv"], "words": ["true"], "args": ""}),
+        ("command", {"kind": "shell", "words": ["true", "false"], "args": ""}),
+        ("command", {"kind": "python", "words": ["a:b", "c:d"], "args": ""}),
+    ],
+)
+def test_document_with_a_wrong_value_is_refused(name: str, value: Any) -> None:
+    values = {**PLAIN, name: value}
+    if value is MISSING:
+        del values[name]
+    with pytest.raises(StoreCorrupt, match="cannot be read") as caught:
+        definition_from_document(json.dumps(values))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "1",
+        '"text"',
+        "{}",
+        "{} {}",
+        "\0",
+        "[" * 100_000,
+        json.dumps({**PLAIN, "grace_s": float("nan")}),
+        json.dumps({**PLAIN, "grace_s": float("inf")}),
+        json.dumps(PLAIN).replace('"retries": 0', '"retries": ' + "9" * 5000),
+    ],
+)
+def test_document_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(StoreCorrupt, match="cannot be read"):
+        definition_from_document(text)
