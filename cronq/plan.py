@@ -18,9 +18,8 @@ import sys
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cronq.model import SECOND, CatchUp, Definition, Job, Micros, OnCrash, Outcome, Overlap, Run, Trigger
 
@@ -44,8 +43,7 @@ class FireTimes(Protocol):
         """Return how many `iter_us` would yield."""
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
+class Active(NamedTuple):
     """Runs of a job that are not done."""
 
     queued: int = 0
@@ -57,27 +55,24 @@ class Active:
         return self.queued + self.running
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(NamedTuple):
     """A fire time that becomes a run."""
 
     fire_at: Micros
     trigger: Trigger
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(NamedTuple):
     """Consecutive fire times that become one row without a process."""
 
     first_fire_at: Micros
     last_fire_at: Micros
-    count: int
+    fire_count: int
     outcome: Outcome
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """The decision about one job, to be carried out in one transaction.
 
     Attributes:
@@ -241,8 +236,7 @@ def _skipped(fire_times: list[Micros], reason: str) -> list[Fire | Passed]:
     return [Passed(fire_times[0], fire_times[-1], len(fire_times), Outcome.SKIPPED, reason)]
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """What follows an attempt.
 
     Attributes:

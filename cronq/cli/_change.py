@@ -8,7 +8,6 @@ the change if a scheduler, or another person, was faster; then everything is rea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cronq.cli._schedules import schedule_of
@@ -78,7 +77,7 @@ def skip_due(due: DueJob, now: Micros, reason: str) -> Launch:
 
 def with_watermark(launch: Launch, next_fire_at: Micros | None) -> Launch:
     """Return the launch with the watermark of a new schedule."""
-    return replace(launch, next_fire_at=next_fire_at)
+    return launch._replace(next_fire_at=next_fire_at)
 
 
 def _is_due(launch: Launch, now: Micros) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -47,8 +47,8 @@ class Draft:
         _check_together(self, base)
         _check_encoding(self)
         raise_all(self.problems)
-        kept = {f.name: getattr(base, f.name) for f in fields(Definition)}
-        return Definition(**{**kept, **self.values})
+        kept: dict[str, object] = base._asdict()
+        return Definition(**{**kept, **self.values})  # type: ignore[arg-type]
 
 
 def raise_all(problems: list[CronqError]) -> None:

@@ -35,7 +35,7 @@ def definition_document(definition: Definition, *, reveal: bool) -> dict[str, ob
         },
         "env": {name: value if reveal else None for name, value in definition.env},
     }
-    for name in definition.__slots__:
+    for name in Definition._fields:
         if name in document:
             continue
         value = getattr(definition, name)

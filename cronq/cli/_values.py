@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields
 
 from cronq.cli._command import shown
 from cronq.model import Command, CommandKind, Definition
@@ -13,11 +12,11 @@ from cronq.render.text import plain
 def differences(old: Definition, new: Definition) -> list[tuple[str, str, str]]:
     """Return (field, old, new) in words; values of variables are not shown."""
     found = []
-    for field in fields(Definition):
-        before, after = getattr(old, field.name), getattr(new, field.name)
+    for field in Definition._fields:
+        before, after = getattr(old, field), getattr(new, field)
         if before != after:
-            label = field.name.removesuffix("_s").replace("_", "-")
-            found.append((label, value_words(field.name, before), value_words(field.name, after)))
+            label = field.removesuffix("_s").replace("_", "-")
+            found.append((label, value_words(field, before), value_words(field, after)))
     return found
 
 
@@ -44,19 +43,19 @@ def undo_words(old: Definition, new: Definition) -> list[str]:
     """Return the words after `cronq set NAME` that bring the old definition back."""
     words: list[str] = []
     command: list[str] = []
-    for field in fields(Definition):
-        before, after = getattr(old, field.name), getattr(new, field.name)
-        if before == after or field.name == "path":
+    for field in Definition._fields:
+        before, after = getattr(old, field), getattr(new, field)
+        if before == after or field == "path":
             continue
-        if field.name == "schedule":
+        if field == "schedule":
             words.insert(0, shlex.quote(before))
         elif isinstance(before, Command):
             command = _undo_command(before)
-        elif field.name == "env":
+        elif field == "env":
             words += _undo_env(dict(before), dict(after))
         else:
-            option = field.name.removesuffix("_s").replace("_", "-")
-            words.append(f"--{option} {shlex.quote(value_words(field.name, before))}")
+            option = field.removesuffix("_s").replace("_", "-")
+            words.append(f"--{option} {shlex.quote(value_words(field, before))}")
     return words + command
 
 

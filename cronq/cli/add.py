@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -99,7 +98,7 @@ def _store(session: Session, new: NewJob, *, replace_job: bool, paused: bool) ->
             session.tell(f"created {session.tilde(str(database))}")
         try:
             now = session.environment.now()
-            job = store.add_job(replace(new, paused_at=now if paused else None), now=now)
+            job = store.add_job(new._replace(paused_at=now if paused else None), now=now)
             session.ring()
             return job, "added"
         except JobExists:
@@ -111,7 +110,7 @@ def _store(session: Session, new: NewJob, *, replace_job: bool, paused: bool) ->
 def _replaced(session: Session, store: Store, new: NewJob, *, paused: bool) -> Job:
     def redefine(_: DueJob, launch: Launch, now: Micros) -> JobChange:
         return JobChange(
-            replace(launch, next_fire_at=new.next_fire_at),
+            launch._replace(next_fire_at=new.next_fire_at),
             new.definition,
             paused_at=now if paused else None,
             at_startup=new.at_startup,

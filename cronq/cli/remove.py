@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -81,4 +80,4 @@ def _them(names: list[str]) -> str:
 def _remove(due: DueJob, launch: Launch, now: Micros) -> JobChange:
     reason = "paused" if due.job.paused_at is not None else "removed"
     launch = skip_due(due, now, reason)
-    return JobChange(replace(launch, next_fire_at=None), removed=True)
+    return JobChange(launch._replace(next_fire_at=None), removed=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,7 +57,7 @@ def command(
         after_change = change(due, settle(due, session.started_at), session.started_at)
         job = due.job
         changed = (
-            [(job, replace(job, definition=after_change.definition or job.definition))]
+            [(job, job._replace(definition=after_change.definition or job.definition))]
             if after_change
             else []
         )
@@ -93,7 +92,7 @@ class _Redefinition:
             self._warned = True
             warn_about(self._session, schedule, definition, draft)
         if draft.values.keys() & {"schedule", "tz", "dst"}:
-            launch = replace(launch, next_fire_at=schedule.next_us(now))
+            launch = launch._replace(next_fire_at=schedule.next_us(now))
         return JobChange(launch, definition, paused_at=job.paused_at, at_startup=schedule.at_startup)
 
     def _schedule(self, job: Job, draft: Draft, now: Micros) -> Schedule:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -161,19 +160,19 @@ def _moment(at: Micros, now: Micros, zone: tzinfo) -> str:
 
 
 def _definition_pairs(definition: Definition, *, all_fields: bool, reveal: bool) -> list[tuple[str, Word]]:
-    defaults = {field.name: field.default for field in fields(Definition)}
+    defaults = Definition._field_defaults
     pairs = []
-    for field in fields(Definition):
-        value = getattr(definition, field.name)
-        if not all_fields and field.name not in _SHOWN_ALWAYS and value == defaults[field.name]:
+    for field in Definition._fields:
+        value = getattr(definition, field)
+        if not all_fields and field not in _SHOWN_ALWAYS and field in defaults and value == defaults[field]:
             continue
-        if field.name == "env" and reveal:
+        if field == "env" and reveal:
             text = " ".join(f"{key}={plain(item)}" for key, item in definition.env) or "none"
-        elif field.name == "command":
+        elif field == "command":
             text = shown(value)
         else:
-            text = value_words(field.name, value)
-        pairs.append((field.name.removesuffix("_s").replace("_", "-"), Word(text)))
+            text = value_words(field, value)
+        pairs.append((field.removesuffix("_s").replace("_", "-"), Word(text)))
     return pairs
 
 

@@ -8,8 +8,7 @@ and change nothing when that is no longer so: that guard, not care, is what make
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cronq.model import (
     Attempt,
@@ -27,8 +26,7 @@ from cronq.model import (
 from cronq.plan import Active, Launch
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job to be stored.
 
     Attributes:
@@ -44,8 +42,7 @@ class NewJob:
     paused_at: Micros | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobChange:
+class JobChange(NamedTuple):
     """A change of one job, refused as a whole if the job is no longer as it was read.
 
     Attributes:
@@ -64,24 +61,21 @@ class JobChange:
     at_startup: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DueJob:
+class DueJob(NamedTuple):
     """A job whose watermark has been reached, with what is active of it."""
 
     job: Job
     active: Active
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A running run as the store knows it: the claim and the attempt's row."""
 
     claim: Claim
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
-class RunQuery:
+class RunQuery(NamedTuple):
     """Which runs to list, newest first.
 
     Attributes:
@@ -97,16 +91,14 @@ class RunQuery:
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True)
-class RunDetail:
+class RunDetail(NamedTuple):
     """A run with its attempts, oldest first."""
 
     run: Run
     attempts: tuple[Attempt, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class JobOverview:
+class JobOverview(NamedTuple):
     """A job with what `cronq list` shows beside it.
 
     Attributes:
@@ -122,8 +114,7 @@ class JobOverview:
     running_since: Micros | None
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Counts over the whole store."""
 
     jobs: int

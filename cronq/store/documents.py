@@ -7,7 +7,6 @@ value of the wrong type is refused (StoreCorrupt), never filled in by guessing.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from enum import StrEnum
 from typing import cast
 
@@ -29,7 +28,7 @@ _NUMBERS = frozenset(
     }
 )
 _INTEGERS = frozenset({"max_queued", "catch_up_limit", "retries", "priority"})
-_NAMES = frozenset(f.name for f in fields(Definition))
+_NAMES = frozenset(Definition._fields)
 
 
 def document_from_definition(definition: Definition) -> str:

@@ -97,7 +97,7 @@ def run_values(
             fire_at=entry.first_fire_at,
         ),
         "last_fire_at": entry.last_fire_at,
-        "fire_count": entry.count,
+        "fire_count": entry.fire_count,
         "state": State.DONE,
         "outcome": entry.outcome,
         "reason": entry.reason,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cronq.model import AttemptEnd, AttemptKey, Outcome, Usage
 from cronq.store.location import Place
 from cronq.worker.files import open_private
+
+
+def _document(end: AttemptEnd) -> dict[str, object]:
+    return {**end._asdict(), "usage": end.usage and end.usage._asdict()}
 
 
 def end_file(place: Place, key: AttemptKey) -> Path:
@@ -31,7 +34,7 @@ def leave_end(place: Place, end: AttemptEnd) -> None:
     draft = path.with_suffix(".draft")
     fd = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        os.write(fd, json.dumps(asdict(end)).encode())
+        os.write(fd, json.dumps(_document(end)).encode())
         os.fsync(fd)
     finally:
         os.close(fd)

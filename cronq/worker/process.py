@@ -156,6 +156,4 @@ class Worker:
 
 
 def _with_reason(end: AttemptEnd, reason: str | None) -> AttemptEnd:
-    from dataclasses import replace
-
-    return end if reason is None else replace(end, reason=reason)
+    return end if reason is None else end._replace(reason=reason)

@@ -152,9 +152,8 @@ def test_worker_records_the_end_after_the_death_of_the_scheduler(
 
 def test_retry_is_decided_by_the_orphaned_worker(tmp_path: Path, database: Path, scheduler: Start) -> None:
     what, gate = gated(tmp_path, "exit 1")
-    from dataclasses import replace
 
-    run_id = queue(database, replace(what, retries=1, retry_delay_s=3600))
+    run_id = queue(database, what._replace(retries=1, retry_delay_s=3600))
     first = scheduler()
     first.wait_for("started")
     first.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +54,7 @@ policies = st.fixed_dictionaries(
 
 
 def job_at(watermark: Micros | None, fields: dict[str, Any]) -> Job:
-    return replace(some_job(**fields), next_fire_at=watermark)
+    return some_job(**fields)._replace(next_fire_at=watermark)
 
 
 def covered(launch: Launch, times: Listed) -> list[Micros]:
@@ -66,7 +65,7 @@ def covered(launch: Launch, times: Listed) -> list[Micros]:
             found.append(entry.fire_at)
         else:
             inside = list(times.iter_us(entry.first_fire_at, entry.last_fire_at + 1))
-            assert entry.count == len(inside), entry
+            assert entry.fire_count == len(inside), entry
             assert (entry.first_fire_at, entry.last_fire_at) == (inside[0], inside[-1]), entry
             assert entry.outcome in {Outcome.SKIPPED, Outcome.MISSED}
             assert entry.reason
@@ -102,7 +101,7 @@ def test_decide_again_and_again_accounts_for_each_due_fire_time_once(
         check(job, times, launch, now)
         assert sum(isinstance(entry, Fire) for entry in launch.entries) <= BATCH
         accounted += covered(launch, times)
-        job = replace(job, next_fire_at=launch.next_fire_at)
+        job = job._replace(next_fire_at=launch.next_fire_at)
     assert accounted == due
     assert job.next_fire_at is None or job.next_fire_at > now
 

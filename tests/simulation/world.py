@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cronq import events, plan
@@ -270,10 +270,10 @@ class World:
 
     def add(self, name: str, schedule: str, **fields: object) -> Job:
         definition = Definition(TRUE, schedule)
-        definition = replace(definition, **fields)  # type: ignore[arg-type]
+        definition = definition._replace(**fields)  # type: ignore[arg-type]
         times = parse(definition.schedule, tz=definition.tz, name=name, dst=definition.dst)
         now = self.clock.now()
-        new = NewJob(name, replace(definition, schedule=times.text), times.next_us(now), times.at_startup)
+        new = NewJob(name, definition._replace(schedule=times.text), times.next_us(now), times.at_startup)
         return self.store.add_job(new, now=now)
 
     def change(self, name: str, decide: Callable[[plan.FireTimes, Job], JobChange]) -> Job:

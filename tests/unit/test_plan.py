@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,7 +65,7 @@ EVERY_MINUTE = minutes(0, 5000)
 
 def job(watermark: float | None = 1, **fields: Any) -> Job:
     definition = Definition(Command(CommandKind.ARGV, ("true",)), "* * * * *")
-    definition = replace(definition, **fields)
+    definition = definition._replace(**fields)
     return Job(7, "job", 1, definition, BASE, BASE, None if watermark is None else at(watermark))
 
 
@@ -78,7 +77,7 @@ def shown(launch: Launch) -> list[str]:
             words.append(f"{entry.trigger} {minute_of(entry.fire_at)}")
         else:
             span = f"{minute_of(entry.first_fire_at)}..{minute_of(entry.last_fire_at)}"
-            words.append(f"{entry.outcome} {span} ×{entry.count} {entry.reason}")
+            words.append(f"{entry.outcome} {span} ×{entry.fire_count} {entry.reason}")
     return words
 
 
@@ -167,7 +166,7 @@ def test_decide_with_room_for_some_starts_the_oldest_and_skips_the_rest(
     )
     (rest,) = launch.entries[started:]
     assert isinstance(rest, Passed)
-    assert (rest.first_fire_at, rest.last_fire_at, rest.count) == (at(1 + started), at(6), 6 - started)
+    assert (rest.first_fire_at, rest.last_fire_at, rest.fire_count) == (at(1 + started), at(6), 6 - started)
     assert rest.outcome is Outcome.SKIPPED
     assert skipped is None or rest.reason == skipped
 
@@ -250,7 +249,7 @@ def test_decide_on_time_in_a_batch_leaves_the_rest_due() -> None:
     first = decide(subject, seconds, Active(), now)
     assert len(first.entries) == BATCH
     assert first.next_fire_at == BASE + (BATCH + 1) * SECOND
-    second = decide(replace(subject, next_fire_at=first.next_fire_at), seconds, Active(), now)
+    second = decide(subject._replace(next_fire_at=first.next_fire_at), seconds, Active(), now)
     assert len(second.entries) == 500
     assert second.next_fire_at is None
 
@@ -267,7 +266,7 @@ def test_decide_catching_up_more_than_a_batch_comes_back_for_the_rest() -> None:
         fired += [entry.fire_at for entry in launch.entries if isinstance(entry, Fire)]
         passed += [entry for entry in launch.entries if isinstance(entry, Passed)]
         sizes.append(len(launch.entries))
-        subject = replace(subject, next_fire_at=launch.next_fire_at)
+        subject = subject._replace(next_fire_at=launch.next_fire_at)
     assert passed == [Passed(BASE + SECOND, BASE + 300 * SECOND, 300, Outcome.MISSED, BEYOND)]
     assert fired == seconds.fire_times[300:]
     assert sizes == [BATCH + 1, BATCH, 200]
@@ -295,7 +294,7 @@ def test_decide_with_a_huge_catch_up_limit_does_not_walk_it() -> None:
 
     launch = decide(subject, Counting(), Active(), BASE + 2_000_000 * SECOND)  # type: ignore[arg-type]
     assert [type(entry) for entry in launch.entries[:2]] == [Passed, Fire]
-    assert launch.entries[0].count == 999_940  # type: ignore[union-attr]
+    assert launch.entries[0].fire_count == 999_940  # type: ignore[union-attr]
     assert asked < 100
 
 
@@ -307,7 +306,7 @@ def test_decide_before_the_watermark_decides_nothing_and_leaves_it(watermark: fl
 
 def test_decide_after_the_clock_was_set_back_does_not_move_the_watermark_back() -> None:
     fired = decide(job(10), EVERY_MINUTE, Active(), at(10))
-    subject = replace(fired.job, next_fire_at=fired.next_fire_at)
+    subject = fired.job._replace(next_fire_at=fired.next_fire_at)
     assert next_minute(decide(subject, EVERY_MINUTE, Active(), at(3))) == "11"
     assert next_minute(pass_over(subject, EVERY_MINUTE, at(3), Outcome.SKIPPED, "paused")) == "11"
 
@@ -374,11 +373,11 @@ def test_pass_over_records_the_given_outcome() -> None:
 
 def run(**fields: object) -> Run:
     subject = Run(42, 7, "job", 1, Trigger.SCHEDULE, State.RUNNING, BASE, BASE, BASE, attempt=1)
-    return replace(subject, **fields)  # type: ignore[arg-type]
+    return subject._replace(**fields)  # type: ignore[arg-type]
 
 
 def retrying(**fields: object) -> Definition:
-    return replace(job().definition, **{"retries": 3, "retry_jitter": 0.0, **fields})  # type: ignore[arg-type]
+    return job().definition._replace(**{"retries": 3, "retry_jitter": 0.0, **fields})  # type: ignore[arg-type]
 
 
 DELAY = 10 * SECOND

@@ -83,7 +83,7 @@ def test_more_than_one_decision_holds_is_settled_step_by_step(tmp_path: Path) ->
     assert len(store.changes) > 1
     assert [change.paused_at for change in store.changes] == [None] * (len(store.changes) - 1) + [NOW]
     entries = [entry for change in store.changes for entry in change.settled.entries]
-    counts = [entry.count if isinstance(entry, Passed) else 1 for entry in entries]
+    counts = [entry.fire_count if isinstance(entry, Passed) else 1 for entry in entries]
     assert sum(counts) == 2_501
 
 
@@ -102,11 +102,11 @@ def test_settle_records_a_pause_as_skipped() -> None:
     launch = settle(DueJob(job(due_since=5, paused=True), Active()), NOW)
     (entry,) = launch.entries
     assert isinstance(entry, Passed)
-    assert (entry.count, entry.outcome, entry.reason) == (5, Outcome.SKIPPED, "paused")
+    assert (entry.fire_count, entry.outcome, entry.reason) == (5, Outcome.SKIPPED, "paused")
 
 
 def test_skip_due_starts_nothing() -> None:
     launch = skip_due(DueJob(job(due_since=3), Active()), NOW, "removed")
     (entry,) = launch.entries
     assert isinstance(entry, Passed)
-    assert (entry.count, entry.reason) == (3, "removed")
+    assert (entry.fire_count, entry.reason) == (3, "removed")

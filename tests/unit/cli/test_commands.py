@@ -12,7 +12,7 @@ from cronq.cli._commands import ENTRIES, Entry
 from cronq.cli._fields import FIELDS, definition_options
 from cronq.cli._help import command_help
 from cronq.cli._options import names_in, shared
-from cronq.model import DEFINITION_FIELDS
+from cronq.model import Definition
 
 EVERY = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 
@@ -53,5 +53,5 @@ def test_command_is_documented(entry: Entry) -> None:
 def test_every_field_of_a_definition_has_an_option() -> None:
     read = {field.name for field in FIELDS}
     by_hand = {"command", "schedule", "tz", "cwd", "path", "env", "env_file", "stdin"}
-    assert read | by_hand == set(DEFINITION_FIELDS)
+    assert read | by_hand == set(Definition._fields)
     assert {field.option for field in FIELDS} <= set(names_in(definition_options))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from cronq.model import (
@@ -30,7 +29,7 @@ BOOT = "boot-1"
 
 
 def definition(**fields: Any) -> Definition:
-    return replace(Definition(Command(CommandKind.ARGV, ("true",)), "* * * * *"), **fields)
+    return Definition(Command(CommandKind.ARGV, ("true",)), "* * * * *")._replace(**fields)
 
 
 def add(
@@ -112,7 +111,7 @@ def remove(store: Store, *names: str, now: Micros = NOW) -> list[Job] | None:
 
 def redefine(store: Store, name: str, *, now: Micros = NOW, **fields: Any) -> Job:
     job = store.job(name)
-    changed = store.change_jobs([JobChange(fires(job), replace(job.definition, **fields))], now=now)
+    changed = store.change_jobs([JobChange(fires(job), job.definition._replace(**fields))], now=now)
     assert changed is not None
     return changed[0]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from cronq.errors import IllegalTransition, InvariantError
@@ -274,7 +272,7 @@ def test_record_with_a_wrong_key_changes_nothing(store: Store, key: tuple[int, i
     store.trigger(["job"], now=NOW)
     claim = claim_one(store)
     before = store.run(1)
-    assert store.record([replace(start(claim), key=key)], [replace(end(claim), key=key)]) == []
+    assert store.record([start(claim)._replace(key=key)], [end(claim)._replace(key=key)]) == []
     assert store.run(1) == before
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from cronq.errors import InvariantError, JobExists, JobNotFound, UsageError
@@ -139,8 +137,8 @@ def test_change_jobs_that_was_outrun_changes_none_of_them(store: Store, another:
     outrun(another(), how)
     before = store.overviews()
     changes = [
-        JobChange(fires(first, NOW), replace(first.definition, retries=1)),
-        JobChange(fires(second, NOW), replace(second.definition, retries=1)),
+        JobChange(fires(first, NOW), first.definition._replace(retries=1)),
+        JobChange(fires(second, NOW), second.definition._replace(retries=1)),
     ]
     assert store.change_jobs(changes, now=NOW + 1) is None
     assert store.overviews() == before

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from cronq.model import SECOND, Outcome, State, Trigger
@@ -146,7 +144,7 @@ def test_launch_that_replaces_but_has_a_row_already_replaces_nothing(store: Stor
     again = store.job("job")
     skipped = passed(again, NOW - MINUTE, NOW - MINUTE, 1).entries
     launch = fires(again, NOW, replaces=True)
-    store.launch([replace(launch, entries=(*skipped, *launch.entries))], now=NOW)
+    store.launch([launch._replace(entries=(*skipped, *launch.entries))], now=NOW)
     assert store.run(run.id).run == run
 
 
@@ -204,7 +202,7 @@ def test_runs_of_one_fire_time_are_never_two(store: Store, another: OpenStore) -
     job = add(store)
     stores = [store, another(), another()]
     for minute in range(5):
-        launches = [fires(replace(job, next_fire_at=NOW + minute * MINUTE), NOW + minute * MINUTE)]
+        launches = [fires(job._replace(next_fire_at=NOW + minute * MINUTE), NOW + minute * MINUTE)]
         assert sum(len(one.launch(launches, now=NOW)) for one in stores) == 1
     listed = store.runs(RunQuery(("job",)))
     assert len({run.fire_at for run, _ in listed}) == len(listed) == 5

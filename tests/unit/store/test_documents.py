@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cronq.errors import StoreCorrupt
-from cronq.model import DEFINITION_FIELDS, CatchUp, Command, CommandKind, OnCrash, Overlap
+from cronq.model import CatchUp, Command, CommandKind, Definition, OnCrash, Overlap
 from cronq.store.documents import definition_from_document, document_from_definition
 from tests.unit.store.builders import definition
 
@@ -19,7 +19,7 @@ MISSING = object()
 def test_document_is_canonical() -> None:
     text = document_from_definition(definition())
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert set(json.loads(text)) == set(DEFINITION_FIELDS)
+    assert set(json.loads(text)) == set(Definition._fields)
 
 
 def test_document_of_everything_set_comes_back() -> None:
@@ -47,7 +47,7 @@ def test_document_of_everything_set_comes_back() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[(name, MISSING) for name in DEFINITION_FIELDS],
+        *[(name, MISSING) for name in Definition._fields],
         ("surplus", 1),
         # A value of a wrong type, for each kind of field.
         *[(name, 1) for name in ("schedule", "tz", "dst", "cwd", "path", "env_file", "stdin")],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,4 +155,4 @@ def is_running(pid: int) -> bool:
 
 
 def renumbered(claim: Claim, **values: Any) -> Claim:
-    return replace(claim, run=replace(claim.run, **values))
+    return claim._replace(run=claim.run._replace(**values))
