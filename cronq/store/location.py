@@ -224,20 +224,22 @@ def _file_system(directory: Path, mounts: Path) -> str | None:
 def trusted_projects(environ: Mapping[str, str]) -> frozenset[str]:
     """Return the project folders (`.../.cronq`) that this user has accepted."""
     try:
-        text = _trust_file(environ).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        lines = os.fsdecode(_trust_file(environ).read_bytes()).split("\n")
+    except OSError:
         return frozenset()
-    return frozenset(text.splitlines())
+    return frozenset(line for line in lines if line)
 
 
 def trust_project(project: Path, environ: Mapping[str, str]) -> None:
-    """Accept a project folder; idempotent."""
+    """Accept a project folder; idempotent. Raises: UsageError, if its name would look like two."""
+    if "\n" in str(project):
+        raise UsageError("the name of the folder holds a line break", hint="rename it")
     if str(project) in trusted_projects(environ):
         return
     path = _trust_file(environ)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{project}\n")
+    with path.open("ab") as file:
+        file.write(os.fsencode(f"{project}\n"))
 
 
 def _trust_file(environ: Mapping[str, str]) -> Path:
