@@ -43,6 +43,30 @@ class FireTimes(Protocol):
         """Return how many `iter_us` would yield."""
 
 
+class Hold(NamedTuple):
+    """A blackout that stands in the way of a start.
+
+    Attributes:
+        ends_at: When it is over.
+        drops: The run is skipped; else it waits until then.
+        text: The window, as its owner wrote it.
+    """
+
+    ends_at: Micros
+    drops: bool
+    text: str
+
+
+class Placement(Protocol):
+    """Where starts are put, fire times being what they are; `cronq.schedule` makes one from a definition."""
+
+    def delay_us(self, fire_at: Micros) -> Micros:
+        """Return the jitter of a fire time."""
+
+    def hold(self, at: Micros) -> Hold | None:
+        """Return the blackout that covers an instant."""
+
+
 class Active(NamedTuple):
     """Runs of a job that are not done."""
 
@@ -56,10 +80,15 @@ class Active(NamedTuple):
 
 
 class Fire(NamedTuple):
-    """A fire time that becomes a run."""
+    """A fire time that becomes a run.
+
+    Attributes:
+        available_at: Not claimed before this: jitter, or the end of a blackout. None: at once.
+    """
 
     fire_at: Micros
     trigger: Trigger
+    available_at: Micros | None = None
 
 
 class Passed(NamedTuple):
@@ -88,7 +117,9 @@ class Launch(NamedTuple):
     replaces: bool = False
 
 
-def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
+def decide(
+    job: Job, times: FireTimes, active: Active, now: Micros, placement: Placement | None = None
+) -> Launch:
     """Return what becomes of each fire time from the job's watermark to now.
 
     Args:
@@ -96,6 +127,7 @@ def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
         times: The job's schedule.
         active: Its runs that are not done.
         now: Wall time; fire times equal to it are due.
+        placement: Its jitter and blackouts; None: it has none.
     """
     if not _is_due(job, now):
         return Launch(job, (), job.next_fire_at)
@@ -116,6 +148,9 @@ def decide(job: Job, times: FireTimes, active: Active, now: Micros) -> Launch:
         else:
             fired, replaces = _overlapped(definition, on_time, active)
             entries += fired
+    if placement is not None:
+        entries = [_placed(entry, placement, now) for entry in entries]
+        replaces = replaces and isinstance(entries[-1], Fire)
     last = entries[-1]
     covered = last.fire_at if isinstance(last, Fire) else last.last_fire_at
     return Launch(job, tuple(entries), times.next_us(covered), replaces)
@@ -130,6 +165,19 @@ def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason:
     if first is not None:
         entries = (_passed(times, first, now + 1, outcome, reason),)
     return Launch(job, entries, times.next_us(now))
+
+
+def _placed(entry: Fire | Passed, placement: Placement, now: Micros) -> Fire | Passed:
+    """Apply jitter and blackouts: they are about when a run starts, so its start counts, not its fire time."""
+    if isinstance(entry, Passed):
+        return entry
+    start_at = entry.fire_at + placement.delay_us(entry.fire_at)
+    hold = placement.hold(max(start_at, now))
+    if hold is None:
+        return entry if start_at == entry.fire_at else entry._replace(available_at=start_at)
+    if hold.drops:
+        return Passed(entry.fire_at, entry.fire_at, 1, Outcome.SKIPPED, f"blackout: {hold.text}")
+    return entry._replace(available_at=hold.ends_at)
 
 
 def _is_due(job: Job, now: Micros) -> bool:

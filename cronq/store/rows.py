@@ -83,9 +83,10 @@ def run_values(
 ) -> dict[str, object]:
     """Return the parameters of `RUN_ADD` for one entry of a launch."""
     if isinstance(entry, Fire):
-        return queued_values(
+        values = queued_values(
             job_id, revision, priority, entry.trigger, now, logical_at=entry.fire_at, fire_at=entry.fire_at
         )
+        return values if entry.available_at is None else {**values, "available_at": entry.available_at}
     return {
         **queued_values(
             job_id,
