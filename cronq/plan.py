@@ -168,7 +168,7 @@ def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason:
 
 
 def _placed(entry: Fire | Passed, placement: Placement, now: Micros) -> Fire | Passed:
-    """Apply jitter and blackouts: they are about when a run starts, so its start counts, not its fire time."""
+    """Apply jitter and blackouts; both are about the start of a run, not about its fire time."""
     if isinstance(entry, Passed):
         return entry
     start_at = entry.fire_at + placement.delay_us(entry.fire_at)
