@@ -8,18 +8,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-from cronq.errors import DurationError, InstantError
+from cronq.errors import DurationError
 from cronq.schedule.days import NEVER, EveryDay, Weekdays
 from cronq.schedule.duration import parse_duration
 from cronq.schedule.fields import DAY, WEEKDAY, FieldSyntax, read_field
-from cronq.schedule.instant import day_of
 from cronq.schedule.interval import STEADY_ANCHOR, DailyWalls, SteadyWalls, daily_tods
 from cronq.schedule.masks import mask_of
 from cronq.schedule.nth import MonthSteps, WeekSteps, day_steps
 from cronq.schedule.pieces import Piece, did_you_mean, joined
+from cronq.schedule.readers import DATE, read_day, read_tod, read_weekdays
 from cronq.schedule.walls import DAY_S, CronWalls, Since, Walls
 
 _KEYWORDS = ("from", "between", "on", "at")
@@ -35,8 +34,6 @@ _STEP_UNITS = {
     "second": 1, "seconds": 1, "sec": 1, "secs": 1, "minute": 60, "minutes": 60, "min": 60, "mins": 60,
     "hour": 3600, "hours": 3600,
 }  # fmt: skip
-_TIME = re.compile(r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?")
-_DATE = re.compile(r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})")
 _MAX_STEP_S = 50 * 365 * DAY_S
 _MAX_COUNT = 600
 _HINT = "such as `every 10m`, `every 90s from 09:00`, `every 2 weeks on fri at 10:00`"
@@ -127,7 +124,7 @@ def read_every(piece: Piece, words: list[Piece]) -> EverySyntax | NthSyntax:
     tod, start = _from(clauses.get("from"))
     weekdays = None
     if on := clauses.get("on"):
-        weekdays = _weekday_field(_single(on))
+        weekdays = read_weekdays(_single(on))
     return EverySyntax(piece, step, tod, start, _window(clauses.get("between")), weekdays)
 
 
@@ -211,67 +208,31 @@ def _from(clause: list[Piece] | None) -> tuple[int | None, int | None]:
     whole = joined(clause[1], clause[-1])
     text = whole.text
     if len(clause) == 2 and ":" in text and "-" not in text:
-        return _tod(whole), None
+        return read_tod(whole), None
     day_text = text[:10]
-    found = _DATE.fullmatch(day_text)
-    if found is None or text[10:11] not in ("", "T", "t", " ", "\t"):
+    if DATE.fullmatch(day_text) is None or text[10:11] not in ("", "T", "t", " ", "\t"):
         raise whole.error(
             f"`{text}` is not a time or a date",
             "write `from 09:00`, `from 2026-01-01` or `from 2026-01-01T09:00`",
         )
-    start = _day(whole.cut(0, 10), found)
+    start = read_day(whole.cut(0, 10))
     rest = whole.cut(11, len(text)).stripped() if len(text) > 10 else None
-    return (_tod(rest) if rest is not None else None), start
-
-
-def _day(piece: Piece, found: re.Match[str]) -> int:
-    try:
-        return day_of(piece.text, found, 0)
-    except InstantError as error:
-        left, right = error.span or (0, 10)
-        raise piece.cut(left, right).error(error.message, error.hint) from error
-
-
-def _tod(piece: Piece, *, is_end: bool = False) -> int:
-    found = _TIME.fullmatch(piece.text)
-    if found is None:
-        raise piece.error(f"`{piece.text}` is not a time of day", "write 09:00 or 09:00:30")
-    hour, minute, second = (int(part or 0) for part in found.groups())
-    if is_end and (hour, minute, second) == (24, 0, 0):
-        return DAY_S - 1
-    for name, value, high in (("hour", hour, 23), ("minute", minute, 59), ("second", second, 59)):
-        if value > high:
-            raise piece.cut(*found.span(name)).error(
-                f"{name} {value} is out of range 0-{high}", f"{name}s are 0 to {high}"
-            )
-    return hour * 3600 + minute * 60 + second
+    return (read_tod(rest) if rest is not None else None), start
 
 
 def _window(clause: list[Piece] | None) -> tuple[int, int] | None:
     if clause is None:
         return None
     if len(clause) == 4 and clause[2].text.lower() in ("and", "-"):
-        return _tod(clause[1]), _tod(clause[3], is_end=True)
+        return read_tod(clause[1]), read_tod(clause[3], midnight=DAY_S - 1)
     whole = joined(clause[1], clause[-1])
     first, dash, last = whole.text.partition("-")
     if len(clause) != 2 or not dash:
         raise whole.error(f"`{whole.text}` is not a range of times", "write `between 09:00-17:00`")
     return (
-        _tod(whole.cut(0, len(first))),
-        _tod(whole.cut(len(first) + 1, len(first) + 1 + len(last)), is_end=True),
+        read_tod(whole.cut(0, len(first))),
+        read_tod(whole.cut(len(first) + 1, len(first) + 1 + len(last)), midnight=DAY_S - 1),
     )
-
-
-def _weekday_field(piece: Piece) -> FieldSyntax:
-    syntax = read_field(piece, WEEKDAY)
-    for item in syntax.items:
-        if item.kind not in ("range", "all"):
-            wrong = Piece(piece.full, item.start, item.end)
-            raise wrong.error(
-                f"`{wrong.text}` is not a weekday or a range of weekdays",
-                "write `on mon-fri` or `on sat,sun`",
-            )
-    return syntax
 
 
 def _read_nth(piece: Piece, count: int, unit: str, clauses: dict[str, list[Piece]]) -> NthSyntax:
@@ -287,7 +248,7 @@ def _read_nth(piece: Piece, count: int, unit: str, clauses: dict[str, list[Piece
     on = None
     if clause := clauses.get("on"):
         word = _single(clause)
-        on = _weekday_field(word) if unit != "months" else _month_field(word)
+        on = read_weekdays(word) if unit != "months" else _month_field(word)
     tods: tuple[int, ...] = (0,)
     if clause := clauses.get("at"):
         tods = _tods(_single(clause))
@@ -305,7 +266,7 @@ def _tods(word: Piece) -> tuple[int, ...]:
     at = 0
     for text in word.text.split(","):
         piece = word.cut(at, at + len(text))
-        tod = _tod(piece)
+        tod = read_tod(piece)
         if tod % 60:
             raise piece.error(f"`{text}` has seconds", "times of day are whole minutes here")
         found.add(tod)
