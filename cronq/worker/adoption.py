@@ -152,7 +152,7 @@ class InheritedCommand:
                 continue
             hinted = hint is not None and (pid, info.start_ticks) == (hint.pid, hint.start_ticks)
             # A zombie has no environment any more, so that one is known by the hint alone.
-            if hinted or (info.session == pid and _belongs_to(self.key, pid)):
+            if hinted or (info.session == pid and liveness.is_of_attempt(self._place, self.key, pid)):
                 self._take(pid)
                 if self._begun is None and hint is not None:
                     self._begun = _begun_from_hint(hint, self._clock)
@@ -169,7 +169,8 @@ class InheritedCommand:
         for child in kernel.children_of(os.getpid()):
             info = kernel.process_info(child)
             if child == self._pid or (
-                info is not None and (info.session == self._pid or _belongs_to(self.key, child))
+                info is not None
+                and (info.session == self._pid or liveness.is_of_attempt(self._place, self.key, child))
             ):
                 found += [child, *kernel.descendants_of(child)]
         return found
@@ -326,7 +327,7 @@ class EarlierAttempt:
         return [
             info.pid
             for info in kernel.all_processes()
-            if info.session == leader or _belongs_to(self.key, info.pid)
+            if info.session == leader or liveness.is_of_attempt(self._place, self.key, info.pid)
         ]
 
     def _unknown_end(self) -> AttemptEnd:
@@ -348,12 +349,6 @@ def end_never_started(claim: Claim, now: Micros) -> AttemptEnd:
     return endings.end_for_free(
         claim, Outcome.ABANDONED, "worker killed before the start", now=now, delay_s=delay_s
     )
-
-
-def _belongs_to(key: AttemptKey, pid: int) -> bool:
-    environment = kernel.environment_of(pid)
-    expected = (b"%d" % key[0], b"%d" % key[1])
-    return (environment.get(b"CRONQ_RUN_ID"), environment.get(b"CRONQ_ATTEMPT")) == expected
 
 
 def _begun_from_hint(hint: liveness.Hint, clock: Clock) -> Begun:

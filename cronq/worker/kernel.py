@@ -95,6 +95,21 @@ def environment_of(pid: int) -> dict[bytes, bytes]:
     return {name: value for name, separator, value in pairs if separator}
 
 
+def holds_file(pid: int, path: str) -> bool:
+    """Return whether a process has a file open; False without /proc."""
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        try:
+            if os.readlink(descriptor) == path:  # noqa: PTH115 - text against text
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def children_of(pid: int) -> list[int]:
     """Return the direct children of a process, zombies included; empty without /proc.
 

@@ -179,6 +179,18 @@ def was_started(place: Place, key: AttemptKey) -> bool:
     return attempt_file(place, key).exists()
 
 
+def is_of_attempt(place: Place, key: AttemptKey, pid: int) -> bool:
+    """Return whether a process was started by an attempt, however it got away from it.
+
+    It has the attempt's environment, or, if it was forked by a callable and executed nothing, its lock.
+    """
+    environment = kernel.environment_of(pid)
+    expected = (b"%d" % key[0], b"%d" % key[1])
+    if (environment.get(b"CRONQ_RUN_ID"), environment.get(b"CRONQ_ATTEMPT")) == expected:
+        return True
+    return kernel.holds_file(pid, str(attempt_file(place, key)))
+
+
 def attempt_hint(place: Place, key: AttemptKey) -> Hint | None:
     """Return who executes an attempt; None if that was never written."""
     return _read_hint(attempt_file(place, key))

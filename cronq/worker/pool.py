@@ -300,7 +300,7 @@ class Pool:
         if slot.start is None and not liveness.was_started(self._place, claim.key):
             self._conclude(end_never_started(claim, self._clock.now()))
         elif claim.definition.command.kind is CommandKind.PYTHON:
-            self._conclude(end_of_lost_callable(slot, claim, exit_code, self._clock.now()))
+            self._conclude(end_of_lost_callable(slot, claim, self._place, exit_code, self._clock.now()))
         else:
             begun = None
             if slot.start is not None:

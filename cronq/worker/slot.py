@@ -9,7 +9,8 @@ from enum import Enum, auto
 from multiprocessing.connection import Connection
 
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind, Micros
-from cronq.worker import endings, kernel
+from cronq.store.location import Place
+from cronq.worker import endings, kernel, liveness
 from cronq.worker.callables import NUDGE_S
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.guard import WorkerGuard
@@ -217,9 +218,11 @@ class Slot:
             self._pipe.send_bytes(encode(message))
 
 
-def end_of_lost_callable(slot: Slot, claim: Claim, exit_code: int | None, now: Micros) -> AttemptEnd:
+def end_of_lost_callable(
+    slot: Slot, claim: Claim, place: Place, exit_code: int | None, now: Micros
+) -> AttemptEnd:
     """Return how a callable ended that took its worker with it, and kill what it had started."""
-    _kill_session(slot.pid)
+    _kill_rest(slot.pid, claim.key, place)
     started_at = claim.claimed_at if slot.start is None else slot.start.started_at
     begun = Begun(started_at, slot.started, slot.pid)
     verdict = None if slot.guard is None else slot.guard.verdict()
@@ -231,10 +234,10 @@ def end_of_lost_callable(slot: Slot, claim: Claim, exit_code: int | None, now: M
     return endings.end_of_process(claim, begun, exit_, verdict=verdict)
 
 
-def _kill_session(session: int) -> None:
-    """Kill what is left of a worker's session: it was the leader, and its orphans are now our children."""
+def _kill_rest(session: int, key: AttemptKey, place: Place) -> None:
+    """Kill what a callable has started: the orphans of its worker, the session leader, are our children."""
     for child in kernel.children_of(os.getpid()):
         info = kernel.process_info(child)
-        if info is not None and info.session == session:
+        if info is not None and (info.session == session or liveness.is_of_attempt(place, key, child)):
             for pid in (child, *kernel.descendants_of(child)):
                 kernel.send_signal(pid, signal.SIGKILL, kernel.start_ticks(pid))

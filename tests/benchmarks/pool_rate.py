@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def report(bench: Bench, name: str, command: Command, workers: int, seconds: float) -> None:
-    """Print one line; rounds of the bare loop stand between those of the pool, for a machine that is shared."""
+    """Print one line; rounds of the bare loop stand between the pool's, for a machine that is shared."""
     bench.rate(command, 0.2)
     rounds = [(raw_rate(seconds / 10, workers), bench.rate(command, seconds / 5)) for _ in range(5)]
     raw = statistics.median(raw for raw, _ in rounds)

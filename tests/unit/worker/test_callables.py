@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cronq.model import Definition, OnCrash, Outcome
+from cronq.worker import kernel
 from tests.unit.worker.rig import Rig, function, is_running
 
 FUNCTIONS = """
@@ -37,9 +38,10 @@ FUNCTIONS = """
     def thread(): threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); print(os.getpid())
     def pid(): print(os.getpid())
     def fork():
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             os.setsid(); time.sleep(60); os._exit(0)
-        sleep()
+        print(pid); sleep()
     def system(): os.system("echo from a child")
     async def coroutine(): pass
     no_function = 3
@@ -232,6 +234,8 @@ def test_fork_of_a_callable_does_not_hide_the_death_of_its_worker(rig: Rig, call
     rig.wait_for_line(start.key, "ready")
     os.kill(start.pid, signal.SIGKILL)
     assert rig.end_of(start.key).reason == "worker killed"
+    fork = int(rig.log(start.key).splitlines()[0])
+    rig.wait(lambda: kernel.process_info(fork) is None)
 
 
 def test_worker_with_a_thread_left_behind_is_replaced(rig: Rig, call: _Call) -> None:
