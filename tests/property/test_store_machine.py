@@ -1,0 +1,304 @@
+"""Several actors do what they like to one ledger, and die at any moment; what must never happen never does.
+
+Each actor has a connection of its own and acts on what it read some time ago, as processes do. The
+invariants are checked after every step, through a connection that takes no part.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from cronq.errors import IllegalTransition, JobExists, JobNotFound
+from cronq.model import (
+    AttemptEnd,
+    AttemptStart,
+    CatchUp,
+    Claim,
+    Job,
+    Micros,
+    Outcome,
+    Overlap,
+    Run,
+    State,
+    Usage,
+)
+from cronq.plan import Launch, after_attempt, decide, pass_over
+from cronq.store import DueJob, JobChange, NewJob, Place, RunQuery, open_store
+from cronq.store.sqlite import SqliteStore
+from tests.unit.store.builders import definition
+from tests.unit.test_plan import BASE, EVERY_MINUTE, MINUTE
+
+ACTORS = 3
+actors = st.integers(0, ACTORS - 1)
+picks = st.integers(0, 2**16)
+names = st.sampled_from(["a", "b", "c"])
+outcomes = st.sampled_from([o for o in Outcome if o not in {Outcome.SKIPPED, Outcome.MISSED}])
+policies = st.fixed_dictionaries(
+    {
+        "overlap": st.sampled_from(Overlap),
+        "max_running": st.integers(1, 3),
+        "catch_up": st.sampled_from(CatchUp),
+        "retries": st.integers(0, 2),
+        "priority": st.integers(-1, 1),
+    }
+)
+
+
+class Ledger(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name)
+        self.place = Place(path / "cronq.db", path / "logs", "test")
+        self.onlooker = self.connect()
+        self.stores = [self.connect() for _ in range(ACTORS)]
+        self.seen: list[list[DueJob]] = [[] for _ in range(ACTORS)]
+        self.now: Micros = BASE
+        self.claims: list[Claim] = []
+        self.done: dict[int, Run] = {}
+        self.attempts: Counter[int] = Counter()
+        self.most: dict[int, int] = {}
+        self.first_fire: dict[int, Micros] = {}
+
+    def connect(self) -> SqliteStore:
+        return open_store(self.place, create=True, environ={})
+
+    def teardown(self) -> None:
+        for store in (self.onlooker, *self.stores):
+            store.close()
+        self.folder.cleanup()
+
+    # What people do
+
+    @initialize(fields=policies)
+    def begin(self, fields: dict[str, Any]) -> None:
+        self.add(0, "a", fields)
+
+    @rule(actor=actors, name=names, fields=policies)
+    def add(self, actor: int, name: str, fields: dict[str, Any]) -> None:
+        first = EVERY_MINUTE.next_us(self.now)
+        assert first is not None
+        try:
+            job = self.stores[actor].add_job(NewJob(name, definition(**fields), first), now=self.now)
+        except JobExists:
+            return
+        self.most[job.id] = fields["max_running"]
+        self.first_fire[job.id] = first
+
+    @rule(actor=actors, name=names)
+    def trigger(self, actor: int, name: str) -> None:
+        try:
+            (run,) = self.stores[actor].trigger([name], now=self.now)
+        except JobNotFound:
+            return
+        assert run.state is State.QUEUED
+
+    @rule(actor=actors, pick=picks)
+    def cancel(self, actor: int, pick: int) -> None:
+        run = self.some_run(pick)
+        if run is None:
+            return
+        try:
+            after = self.stores[actor].cancel(run.id, reason="by hand", now=self.now)
+        except IllegalTransition:
+            assert run.state is State.DONE
+        else:
+            assert after.state is (State.DONE if run.state is State.QUEUED else State.RUNNING)
+
+    @rule(actor=actors, pick=picks)
+    def retry(self, actor: int, pick: int) -> None:
+        run = self.some_run(pick)
+        if run is None:
+            return
+        try:
+            again = self.stores[actor].retry(run.id, now=self.now)
+        except IllegalTransition:
+            assert run.state is not State.DONE
+        except JobNotFound:
+            pass
+        else:
+            assert again.logical_at == run.logical_at
+
+    @rule(
+        actor=actors, name=names, what=st.sampled_from(["pause", "resume", "remove", "set"]), fields=policies
+    )
+    def change(self, actor: int, name: str, what: str, fields: dict[str, Any]) -> None:
+        """Change a job as this actor saw it last, which may be long ago."""
+        due = next((due for due in self.seen[actor] if due.job.name == name), None)
+        if due is None:
+            return
+        job = due.job
+        before = self.present(job)
+        changed = self.stores[actor].change_jobs([self.changed(due, what, fields)], now=self.now)
+        is_fresh = before is not None and watermark(before) == watermark(job)
+        assert (changed is not None) == is_fresh
+        if changed is not None and what == "set":
+            self.most[job.id] = max(self.most[job.id], fields["max_running"])
+
+    def changed(self, due: DueJob, what: str, fields: dict[str, Any]) -> JobChange:
+        job = due.job
+        if job.paused_at is None:
+            settled = decide(job, EVERY_MINUTE, due.active, self.now)
+        else:
+            settled = pass_over(job, EVERY_MINUTE, self.now, Outcome.SKIPPED, "paused")
+        if what == "pause":
+            return JobChange(settled, paused_at=self.now)
+        if what == "resume":
+            return JobChange(settled)
+        if what == "remove":
+            return JobChange(settled, paused_at=job.paused_at, removed=True)
+        return JobChange(settled, definition(**fields), paused_at=job.paused_at)
+
+    # What schedulers and workers do
+
+    @rule(minutes=st.integers(1, 9))
+    def time_passes(self, minutes: int) -> None:
+        self.now += minutes * MINUTE
+
+    @rule(actor=actors)
+    def look(self, actor: int) -> None:
+        store = self.stores[actor]
+        self.seen[actor] = store.due([overview.job.name for overview in store.overviews()])
+
+    @rule(actor=actors)
+    def launch(self, actor: int) -> None:
+        """Launch what this actor saw to be due when it looked last."""
+        launches: list[Launch] = [
+            decide(due.job, EVERY_MINUTE, due.active, self.now)
+            for due in self.seen[actor]
+            if due.job.paused_at is None
+        ]
+        for run in self.stores[actor].launch(launches, now=self.now):
+            assert run.fire_at is not None
+            assert run.fire_at <= self.now
+
+    @rule(actor=actors, count=st.integers(1, 4))
+    def claim(self, actor: int, count: int) -> None:
+        store = self.stores[actor]
+        possible = store.claimable(self.now, limit=count)
+        claims = store.claim([f"w{actor}.{n}" for n in range(count)], "boot", now=self.now)
+        assert len(claims) == possible
+        self.claims += claims
+
+    @precondition(lambda self: self.claims)
+    @rule(actor=actors, pick=picks)
+    def start(self, actor: int, pick: int) -> None:
+        claim = self.claims[pick % len(self.claims)]
+        self.stores[actor].record([AttemptStart(claim.key, 99, self.now)], [])
+
+    @precondition(lambda self: self.claims)
+    @rule(actor=actors, pick=picks, outcome=outcomes, may_retry=st.booleans())
+    def finish(self, actor: int, pick: int, outcome: Outcome, may_retry: bool) -> None:
+        """Report an end, perhaps of an attempt that is over since long."""
+        claim = self.claims[pick % len(self.claims)]
+        run = self.onlooker.run(claim.run.id).run
+        retry = after_attempt(claim.definition, claim.run, outcome, self.now)
+        end = AttemptEnd(
+            claim.key,
+            outcome,
+            self.now,
+            started_at=self.now,
+            usage=Usage(1.0),
+            retry_at=retry.at if may_retry else None,
+            counts=retry.counts,
+        )
+        written = self.stores[actor].record([], [end])
+        still_ours = run.state is State.RUNNING and run.attempt == claim.run.attempt
+        assert bool(written) == still_ours
+        if run.stop_reason is not None and written:
+            assert written[0].state is State.DONE, "what is to be stopped is not tried again"
+
+    # Death
+
+    @rule(actor=actors)
+    def crash(self, actor: int) -> None:
+        self.stores[actor].close()
+        self.stores[actor] = self.connect()
+        self.seen[actor] = []
+
+    @rule(actor=actors)
+    def crash_inside_a_transaction(self, actor: int) -> None:
+        db = self.stores[actor]._db
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE job SET next_fire_at = NULL, revision = revision + 1")
+        db.execute("DELETE FROM attempt")
+        db.execute("DELETE FROM run")
+        self.crash(actor)
+
+    # What must hold
+
+    @invariant()
+    def each_fire_time_is_accounted_for_once(self) -> None:
+        rows: dict[int, list[Run]] = {}
+        for run in self.all_runs():
+            rows.setdefault(run.job_id, []).append(run)
+        for overview in self.onlooker.overviews(recent=0):
+            job = overview.job
+            assert job.next_fire_at is not None
+            expected = list(EVERY_MINUTE.iter_us(self.first_fire[job.id], job.next_fire_at))
+            covered: list[Micros] = []
+            for run in rows.get(job.id, []):
+                if run.fire_at is not None and run.last_fire_at is not None:
+                    inside = list(EVERY_MINUTE.iter_us(run.fire_at, run.last_fire_at + 1))
+                    assert len(inside) == run.fire_count
+                    covered += inside
+            assert sorted(covered) == expected, job.name
+
+    @invariant()
+    def attempts_only_grow_and_done_rows_never_change(self) -> None:
+        running: Counter[int] = Counter()
+        for run in self.all_runs():
+            assert run.attempt >= self.attempts[run.id]
+            assert 0 <= run.failures <= run.attempt
+            self.attempts[run.id] = run.attempt
+            running[run.job_id] += run.state is State.RUNNING
+            if run.id in self.done:
+                assert run == self.done[run.id]
+            elif run.state is State.DONE:
+                self.done[run.id] = run
+        assert set(self.attempts) == {run.id for run in self.all_runs()}, "no row vanishes"
+        for job_id, count in running.items():
+            assert count <= self.most[job_id]
+
+    @invariant()
+    def running_runs_are_held_by_exactly_one_attempt(self) -> None:
+        held = [held.claim.key for held in self.onlooker.held()]
+        assert held == [(run.id, run.attempt) for run in self.all_runs() if run.state is State.RUNNING]
+        open_attempts = self.onlooker._db.execute("SELECT run_id, attempt FROM attempt WHERE outcome IS NULL")
+        assert sorted(open_attempts.fetchall()) == held
+
+    def all_runs(self) -> list[Run]:
+        return [run for run, _ in reversed(self.onlooker.runs(RunQuery(limit=10_000)))]
+
+    def some_run(self, pick: int) -> Run | None:
+        runs = self.all_runs()
+        return runs[pick % len(runs)] if runs else None
+
+    def present(self, job: Job) -> Job | None:
+        try:
+            present = self.onlooker.job(job.name)
+        except JobNotFound:
+            return None
+        return present if present.id == job.id else None
+
+
+def watermark(job: Job) -> tuple[int, Micros | None, Micros | None]:
+    """Return what a change is compared with."""
+    return job.revision, job.next_fire_at, job.paused_at
+
+
+TestLedger = Ledger.TestCase
+TestLedger.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.slow
+class TestLedgerAtLength(Ledger.TestCase):  # type: ignore[misc,valid-type]
+    settings = settings(max_examples=1500, stateful_step_count=80, deadline=None)
