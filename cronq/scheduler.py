@@ -148,8 +148,10 @@ class Scheduler:
     def start(self) -> None:
         """Look after what an earlier scheduler left, and queue the start-up jobs."""
         now = self.clock.now()
-        for held in self.store.held():
+        found = self.store.held()
+        for held in found:
             self._recover(held, now)
+        self.workers.tidy({held.claim.key for held in found})
         self._reporter.announce(self.store.launch_startup(self.boot_id, now=now), now)
 
     def turn(self) -> bool:
@@ -287,7 +289,7 @@ class Scheduler:
     def _recover(self, held: Held, now: Micros) -> None:
         """Look after a run that was running when an earlier scheduler ended (G4, G6)."""
         claim, attempt = held.claim, held.attempt
-        if attempt.boot_id == self.boot_id and self.workers.adopt(held):
+        if self.workers.adopt(held):
             self._reporter.take(claim, attempt.started_at)
             self._tell(events.RunAdopted(now, claim.run.job, claim.run.id, claim.run.attempt))
             return

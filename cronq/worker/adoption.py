@@ -303,7 +303,12 @@ class EarlierAttempt:
             os.close(self._pidfds.pop())
 
     def _was_never_started(self) -> bool:
-        return self._attempt.started_at is None and not liveness.was_started(self._place, self.key)
+        # Of another boot nobody knows: a lock file that was made need not have reached the disk.
+        return (
+            self._attempt.boot_id == kernel.boot_id()
+            and self._attempt.started_at is None
+            and not liveness.was_started(self._place, self.key)
+        )
 
     def _has_worker(self) -> bool:
         return liveness.is_worker_alive(self._place, self._attempt.worker)

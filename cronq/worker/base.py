@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,7 +43,10 @@ class Workers(Protocol):
         """Give a claim to the worker it names."""
 
     def adopt(self, held: Held) -> bool:
-        """Watch an attempt of an earlier scheduler; False if it is not alive."""
+        """Watch an attempt of an earlier scheduler until its end; False if nothing is known of it."""
+
+    def tidy(self, held: Container[AttemptKey]) -> None:
+        """Remove what dead attempts left behind, but for these, whose end is not in the ledger yet."""
 
     def stop(self, key: AttemptKey, reason: str) -> None:
         """Begin the kill ladder on an attempt; repeated calls change nothing."""

@@ -12,7 +12,7 @@ import os
 import secrets
 import selectors
 import signal
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import count
 from typing import Final
 
@@ -181,6 +181,10 @@ class Pool:
             return False
         self._adopt(attempt)
         return True
+
+    def tidy(self, held: Container[AttemptKey]) -> None:
+        """Remove the lock files of attempts that are dead and recorded; those of `held` are evidence."""
+        liveness.sweep_attempts(self._place, held)
 
     def poll(self) -> list[Report]:
         """Return what has happened since the last call, in order; never blocks."""

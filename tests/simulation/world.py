@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -161,6 +161,9 @@ class PlayedWorkers:
 
     def adopt(self, held: Held) -> bool:
         return held.claim.key in self.alive
+
+    def tidy(self, held: Container[AttemptKey]) -> None:
+        pass
 
     def stop(self, key: AttemptKey, reason: str) -> None:
         if key not in self._stopped:
