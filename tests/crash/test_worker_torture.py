@@ -24,6 +24,8 @@ def test_random_kills_of_workers_lose_and_double_nothing(tmp_path: Path, attempt
     expected: dict[AttemptKey, int] = {}
     journal = tmp_path / "journal"
     kills = 0
+    # Other tests' orphans come to this process too, once it is a sub-reaper.
+    before = zombies()
     while len(rig.ends) < attempts:
         while len(expected) < attempts and rig.pool.idle():
             number = len(expected) + 1
@@ -52,4 +54,9 @@ def test_random_kills_of_workers_lose_and_double_nothing(tmp_path: Path, attempt
         else:
             assert (end.outcome, end.exit_code) == (Outcome.SUCCESS, expected[key])
     assert unseen <= kills / 10
-    assert [info for info in kernel.all_processes() if info.parent == os.getpid() and info.state == "Z"] == []
+    assert zombies() <= before
+
+
+def zombies() -> set[int]:
+    """Return the dead children of this process that nobody has waited for."""
+    return {info.pid for info in kernel.all_processes() if info.parent == os.getpid() and info.state == "Z"}
