@@ -1,0 +1,115 @@
+"""Bounds and calendars against the plain schedule with the rule applied to each of its fire times."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cronq.errors import ScheduleError
+from cronq.schedule import Schedule, parse
+from cronq.schedule.bounds import Bounded, Bounds
+from cronq.schedule.calendar_uses import CalendarUse
+from cronq.schedule.calendars import Calendar, DatedCalendar, Dates, Yearly
+from cronq.schedule.schedule import us_from_datetime
+from cronq.schedule.shift import Shifted
+from cronq.schedule.zones import zone
+from tests.property.schedule.layer_oracle import EPOCH_DATE, brute, check_laws, is_held, local, shifted
+from tests.property.schedule.schedule_oracle import CHANGES, fresh_seed, random_case
+
+DAY_US = 86_400_000_000
+
+
+def random_calendar(rng: random.Random, name: str, near: int) -> DatedCalendar:
+    entries: list[Dates | Yearly] = []
+    for _ in range(rng.choice([1, 2, 4, 8])):
+        first = near + rng.randrange(-12, 12)
+        entries.append(Dates(first, first + rng.choice([0, 0, 0, 1, 3, 6]), rng.choice(["", "a", "b c"])))
+    if rng.random() < 0.3:
+        entries.append(Yearly(1970, rng.choice([1, 2]), rng.randint(1, 12), rng.randint(1, 28), "yearly"))
+    return DatedCalendar(name, entries)
+
+
+def draw(rng: random.Random) -> tuple[Schedule, str, datetime] | None:
+    """A schedule of at most some thousand fire times a month, its zone and a change of its clock."""
+    key, change = rng.choice(CHANGES)
+    at = datetime.fromisoformat(change).replace(tzinfo=UTC)
+    near = at.astimezone(zone(key)).replace(tzinfo=None)
+    near += timedelta(days=rng.choice([-1, 0, 0, 0, 1, 3]))
+    try:
+        schedule = parse(random_case(rng, near).text, tz=key, dst=rng.choice(["cron", "skip", "both"]))
+    except ScheduleError:
+        return None
+    start = us_from_datetime(at)
+    return (schedule, key, at) if schedule.count_us(start, start + 30 * DAY_US) < 1500 else None
+
+
+def check_calendars(rng: random.Random, schedule: Schedule, key: str, at: datetime, seed: int) -> None:
+    near = (at.date() - EPOCH_DATE).days
+    calendars: list[Calendar] = [
+        random_calendar(rng, f"cal-{number}", near) for number in range(rng.choice([1, 1, 2, 3]))
+    ]
+    uses = [CalendarUse(calendar, rng.choice(["skip", "next", "previous"])) for calendar in calendars]
+    low = us_from_datetime(at) - rng.randrange(1, 12) * DAY_US + rng.randrange(DAY_US)
+    high = low + rng.randrange(1, 20) * DAY_US
+    pairs = [(use.calendar, use.rule) for use in uses]
+    note = f"{schedule!r} {[(use.text, use.calendar.to_text()) for use in uses]} seed {seed}"
+    expected = brute(schedule, low, high, lambda fire: shifted(fire, pairs, key), 40 * DAY_US)
+    times = Shifted(schedule, tuple(uses), key)
+    check_laws(rng, times, expected, low, high, note)
+    for fire in expected[:2] + expected[-2:]:
+        sources = [
+            source
+            for source in schedule.iter_us(fire - 40 * DAY_US, fire + 40 * DAY_US)
+            if any(is_held(calendar, local(source, key).date()) for calendar, _ in pairs)
+            and shifted(source, pairs, key) == fire
+        ]
+        text = times.note_at(fire)
+        assert (text is None) == (not sources), f"{fire} {text}: {note}"
+        if text is not None and len({local(source, key).date() for source in sources}) < 3:
+            assert all(f"{local(source, key):%a %Y-%m-%d}" in text for source in sources), f"{text}: {note}"
+
+
+def run(total: int) -> int:
+    seed = fresh_seed()
+    rng = random.Random(seed)
+    done = 0
+    while done < total:
+        drawn = draw(rng)
+        if drawn is not None:
+            check_calendars(rng, *drawn, seed)
+            done += 1
+    return done
+
+
+def test_calendars_are_the_rule_applied_to_each_fire_time() -> None:
+    assert run(25) == 25
+
+
+@pytest.mark.slow
+def test_calendars_are_the_rule_applied_to_each_fire_time_at_length() -> None:
+    print("schedules under calendars", run(1000))
+
+
+def test_bounds_are_the_fire_times_between_them() -> None:
+    seed = fresh_seed()
+    rng = random.Random(seed)
+    done = 0
+    while done < 60:
+        drawn = draw(rng)
+        if drawn is None:
+            continue
+        schedule, _, at = drawn
+        low = us_from_datetime(at) - rng.randrange(20 * DAY_US)
+        high = low + 30 * DAY_US
+        first, last = sorted(rng.randrange(low, high) for _ in range(2))
+        bounds = Bounds("a" if rng.random() < 0.8 else "", "b" if rng.random() < 0.8 else "")
+        bounds = bounds._replace(
+            low_us=first if bounds.start else bounds.low_us,
+            high_us=last + 1 if bounds.until else bounds.high_us,
+        )
+        expected = [fire for fire in schedule.iter_us(low, high) if bounds.low_us <= fire < bounds.high_us]
+        note = f"{schedule!r} {bounds} seed {seed}"
+        check_laws(rng, Bounded(schedule, bounds), expected, low, high, note)
+        done += 1
