@@ -65,6 +65,17 @@ def test_launch_twice_with_what_was_read_once_launches_once(store: Store, anothe
     assert store.totals().queued == 1
 
 
+def test_launch_that_was_outrun_does_not_move_the_watermark_back(store: Store, another: OpenStore) -> None:
+    job = add(store)
+    other = another()
+    fire(other, "job", NOW)
+    fire(other, "job", NOW + MINUTE)
+    present = store.job("job")
+    for stale in (fires(job, NOW), Launch(job, (), NOW), passed(job, NOW, NOW + 9 * MINUTE, 10)):
+        assert store.launch([stale], now=NOW + 9 * MINUTE) == []
+        assert store.job("job") == present
+
+
 @pytest.mark.parametrize("how", ["edited", "paused", "removed"])
 def test_launch_planned_for_a_job_that_changed_does_nothing(
     store: Store, another: OpenStore, how: str
