@@ -44,6 +44,7 @@ ENTRIES = (
     Entry("logs", "Look", "Show the output of a run"),
     Entry("status", "Look", "Show whether a scheduler runs, and where the database is"),
     Entry("exec", "Maintain", "Run a job's command here and now, in the scheduler's environment"),
+    Entry("doctor", "Maintain", "Check that everything is in order, and say what to do if not"),
     Entry("init", "Maintain", "Make a database for this project, or accept the one it has"),
     Entry("completion", "Maintain", "Print the completion script for a shell"),
     Entry("help", "Maintain", "Explain a topic or a command"),

@@ -244,8 +244,8 @@ class Store(Protocol):
     def verify(self) -> None:
         """Raise StoreMissing if what is open is no longer what the name leads to."""
 
-    def check(self) -> None:
-        """Look for damage. Raises: StoreCorrupt."""
+    def check(self, *, thoroughly: bool = False) -> None:
+        """Look for damage, as long as a start may take, or as long as it takes. Raises: StoreCorrupt."""
 
     def checkpoint(self) -> None:
         """Do the upkeep that suits an idle moment."""

@@ -196,12 +196,13 @@ class SchedulerSide(Ledger):
         if (info.st_dev, info.st_ino) != self._identity:
             raise StoreMissing(f"{self._path} was replaced by another file")
 
-    def check(self) -> None:
-        """Look for damage; its cost grows with the file, so large ones are left to a person."""
+    def check(self, *, thoroughly: bool = False) -> None:
+        """Look for damage; its cost grows with the file, so large ones are left to `cronq doctor`."""
         with mapped_errors(self._path):
-            if self._path.stat().st_size > CHECK_MAX_BYTES:
+            if not thoroughly and self._path.stat().st_size > CHECK_MAX_BYTES:
                 return
-            (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            check = "integrity_check(1)" if thoroughly else "quick_check(1)"
+            (verdict,) = self._db.execute(f"PRAGMA {check}").fetchone()
         if verdict != "ok":
             raise StoreCorrupt(f"{self._path} is damaged: {verdict}", hint="restore a backup of it")
 

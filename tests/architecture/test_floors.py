@@ -36,6 +36,7 @@ FLOORS: dict[str, int] = {
     "cronq.reporter": 5,
     "cronq.scheduler": 5,
     "cronq.service": 5,
+    "cronq.doctor": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,

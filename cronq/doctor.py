@@ -1,0 +1,172 @@
+"""Is this place in order? Each check looks, explains, and says what to do; none changes anything."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from cronq import lock
+from cronq.errors import CronqError, StoreMissing
+from cronq.model import Definition
+from cronq.schedule import parse
+from cronq.schedule.zones import tzdata_version
+from cronq.store import Place, Store, open_store
+
+LOW_SPACE_BYTES = 64 * 1024 * 1024
+_FIXED_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""First releases of their lines without the WAL-reset bug: sqlite.org/wal.html#walresetbug."""
+
+
+class Finding(NamedTuple):
+    """What one check saw.
+
+    Attributes:
+        level: `ok`, `warning` or `error`.
+        hint: What to do about it; empty if it is fine.
+    """
+
+    check: str
+    level: str
+    message: str
+    hint: str = ""
+
+
+def examine(place: Place, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the findings about a place, the foundations first."""
+    yield _zone_data()
+    yield _sqlite()
+    yield from _files(place)
+    yield from _space(place)
+    try:
+        store = open_store(place, read_only=True, environ=environ)
+    except StoreMissing as error:
+        yield Finding("database", "warning", error.message, error.hint)
+        return
+    except CronqError as error:
+        yield Finding("database", "error", error.message, error.hint)
+        return
+    try:
+        yield _integrity(store, place)
+        yield _scheduler(place, store)
+        yield from _jobs(store)
+    except CronqError as error:
+        # Nothing that is built on a damaged database is worth a look.
+        yield Finding("database", "error", error.message, error.hint)
+    finally:
+        store.close()
+
+
+def _zone_data() -> Finding:
+    data = tzdata_version()
+    return Finding("zone data", "ok", f"version {data.version}, from the {data.source}")
+
+
+def _sqlite() -> Finding:
+    version = tuple(int(part) for part in sqlite3.sqlite_version.split("."))
+    fixed = version >= _FIXED_SQLITE[0] or any(
+        line[:2] == version[:2] and version >= line for line in _FIXED_SQLITE
+    )
+    if fixed:
+        return Finding("sqlite", "ok", f"version {sqlite3.sqlite_version}")
+    return Finding(
+        "sqlite",
+        "ok",
+        f"version {sqlite3.sqlite_version}; its rare WAL-reset bug (fixed in 3.51.3) is avoided:"
+        " only the scheduler checkpoints",
+    )
+
+
+def _files(place: Place) -> Iterator[Finding]:
+    """Look at who can read and write what belongs to the database."""
+    names = (place.database, place.lock, place.bell, place.attempts, place.logs)
+    loose = []
+    for path in names:
+        try:
+            info = path.lstat()
+        except OSError:
+            continue
+        if stat.S_ISLNK(info.st_mode) or info.st_uid not in {os.geteuid(), 0}:
+            hint = f"look at it, then remove it: rm {path}"
+            yield Finding("files", "error", f"{path} is not a plain file or folder of yours", hint)
+        elif info.st_mode & 0o077:
+            loose.append(path)
+    if loose:
+        listed = " ".join(str(path) for path in loose)
+        yield Finding("files", "warning", f"others have rights on {listed}", f"chmod go= {listed}")
+    else:
+        yield Finding("files", "ok", "only you can read and write them")
+
+
+def _space(place: Place) -> Iterator[Finding]:
+    for what, path in (("database", place.database), ("logs", place.logs)):
+        directory = _existing(path)
+        try:
+            space = os.statvfs(directory)
+        except OSError as error:
+            yield Finding("disk", "error", f"{directory}: {error.strerror}")
+            continue
+        free = space.f_bavail * space.f_frsize
+        if free < LOW_SPACE_BYTES:
+            message = f"{free // 1024} KiB are free for the {what} in {directory}"
+            yield Finding("disk", "error", message, "free some space: nothing is started while it is full")
+        elif not os.access(directory, os.W_OK):
+            yield Finding("disk", "error", f"{directory} cannot be written", "check its owner and mode")
+        else:
+            yield Finding("disk", "ok", f"{free // 1024**2} MiB are free for the {what}")
+
+
+def _existing(path: Path) -> Path:
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _integrity(store: Store, place: Place) -> Finding:
+    store.check(thoroughly=True)
+    totals = store.totals()
+    size = place.database.stat().st_size // 1024
+    return Finding("database", "ok", f"sound: {totals.jobs} jobs, {size} KiB")
+
+
+def _scheduler(place: Place, store: Store) -> Finding:
+    if lock.is_held(place.lock):
+        holder = lock.read_holder(place.lock)
+        return Finding("scheduler", "ok", f"running, pid {holder.pid}" if holder else "running")
+    waiting = store.totals().queued
+    message = "not running" + (f", and {waiting} runs wait for one" if waiting else "")
+    return Finding("scheduler", "warning", message, "start one with `cronq run`")
+
+
+def _jobs(store: Store) -> Iterator[Finding]:
+    troubles = 0
+    for overview in store.overviews(recent=0):
+        for message, hint in _troubles(overview.job.name, overview.job.definition):
+            troubles += 1
+            yield Finding("job", "error", message, hint)
+    if not troubles:
+        yield Finding("jobs", "ok", "every schedule can be computed, and every file they name is there")
+
+
+def _troubles(name: str, definition: Definition) -> Iterator[tuple[str, str]]:
+    try:
+        parse(definition.schedule, tz=definition.tz, name=name, dst=definition.dst)
+    except CronqError as error:
+        yield f"{name}: {error.message}", f"cronq set {name} with a schedule and zone that exist"
+    if not Path(definition.cwd).is_dir():
+        yield f"{name}: its working directory {definition.cwd} is gone", f"cronq set {name} --cwd DIR"
+    for option, path in (("--env-file", definition.env_file), ("--stdin", definition.stdin)):
+        if path is not None and not os.access(path, os.R_OK):
+            yield f"{name}: {path} cannot be read", f"cronq set {name} {option} FILE"
+    if definition.env_file is not None and _is_open_to_others(Path(definition.env_file)):
+        yield f"{name}: others can read {definition.env_file}", f"chmod 600 {definition.env_file}"
+
+
+def _is_open_to_others(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False

@@ -1,0 +1,108 @@
+"""What `cronq doctor` sees, on a place that is well and on one that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cronq.doctor import Finding, examine
+from cronq.model import Command, CommandKind, Definition
+from cronq.store import NewJob, Place, Store, open_store
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    return Place(home / "cronq.db", home / "logs", "test")
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[Store]:
+    store = open_store(place, create=True)
+    yield store
+    store.close()
+
+
+def definition(home: Path, **fields: object) -> Definition:
+    base = Definition(Command(CommandKind.ARGV, ("true",)), "@daily", cwd=str(home))
+    return base._replace(**fields)  # type: ignore[arg-type]
+
+
+def levels(found: Iterator[Finding]) -> dict[str, str]:
+    worst: dict[str, str] = {}
+    for finding in found:
+        if worst.get(finding.check, "ok") == "ok":
+            worst[finding.check] = finding.level
+    return worst
+
+
+def test_all_is_well_but_for_the_scheduler_that_is_not_running(place: Place, store: Store) -> None:
+    store.add_job(NewJob("a", definition(place.logs.parent), 1), now=0)
+    found = levels(examine(place, {}))
+    assert found.pop("scheduler") == "warning"
+    assert set(found.values()) == {"ok"}
+    assert {"zone data", "sqlite", "files", "disk", "database", "jobs"} == set(found)
+
+
+def test_no_database_yet_is_a_warning_that_says_how_to_begin(place: Place) -> None:
+    (finding,) = [f for f in examine(place, {}) if f.check == "database"]
+    assert (finding.level, finding.hint) == ("warning", "the first `cronq add` creates it")
+
+
+def test_garbage_in_place_of_the_database_is_an_error(place: Place) -> None:
+    place.database.write_bytes(b"garbage" * 1000)
+    place.database.chmod(0o600)
+    assert levels(examine(place, {}))["database"] == "error"
+
+
+def test_a_damaged_page_is_found(place: Place, store: Store) -> None:
+    for number in range(300):
+        store.add_job(NewJob(f"job{number}", definition(place.logs.parent), 1), now=0)
+    store.close()
+    content = bytearray(place.database.read_bytes())
+    middle = len(content) // 4096 // 2 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    place.database.write_bytes(content)
+    (finding,) = [f for f in examine(place, {}) if f.check == "database"]
+    assert finding.level == "error"
+    assert "damaged" in finding.message
+
+
+def test_files_that_others_can_read_are_a_warning_with_the_command_to_close_them(
+    place: Place, store: Store
+) -> None:
+    place.database.chmod(0o644)
+    (finding,) = [f for f in examine(place, {}) if f.check == "files"]
+    assert (finding.level, finding.hint) == ("warning", f"chmod go= {place.database}")
+
+
+def test_a_planted_link_is_an_error(place: Place, store: Store) -> None:
+    place.lock.symlink_to("/etc/passwd")
+    assert levels(examine(place, {}))["files"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tz": "Mars/Olympus"}, "sick: unknown time zone `Mars/Olympus`"),
+        ({"cwd": "/nowhere/at/all"}, "sick: its working directory /nowhere/at/all is gone"),
+        ({"env_file": "/nowhere/env"}, "sick: /nowhere/env cannot be read"),
+        ({"stdin": "/nowhere/in"}, "sick: /nowhere/in cannot be read"),
+    ],
+)
+def test_jobs_that_cannot_run_are_named(
+    place: Place, store: Store, fields: dict[str, object], message: str
+) -> None:
+    store.add_job(NewJob("sick", definition(place.logs.parent, **fields), 1), now=0)
+    assert message in [f.message for f in examine(place, {}) if f.level == "error"]
+
+
+def test_an_env_file_that_others_can_read_is_named(place: Place, store: Store, tmp_path: Path) -> None:
+    secrets = tmp_path / "env"
+    secrets.write_text("A=1")
+    secrets.chmod(0o644)
+    store.add_job(NewJob("open", definition(tmp_path, env_file=str(secrets)), 1), now=0)
+    assert f"open: others can read {secrets}" in [f.message for f in examine(place, {})]
