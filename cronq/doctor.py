@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from cronq import lock
 from cronq.errors import CronqError, StoreMissing
-from cronq.model import Definition
-from cronq.schedule import parse
+from cronq.model import Job
 from cronq.schedule.zones import tzdata_version
 from cronq.store import Place, Store, open_store
+from cronq.timing import placement_of, times_of
 
 LOW_SPACE_BYTES = 64 * 1024 * 1024
 _FIXED_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
@@ -143,17 +143,20 @@ def _scheduler(place: Place, store: Store) -> Finding:
 
 def _jobs(store: Store) -> Iterator[Finding]:
     troubles = 0
+    calendars = store.calendars()
     for overview in store.overviews(recent=0):
-        for message, hint in _troubles(overview.job.name, overview.job.definition):
+        for message, hint in _troubles(overview.job, calendars):
             troubles += 1
             yield Finding("job", "error", message, hint)
     if not troubles:
         yield Finding("jobs", "ok", "every schedule can be computed, and every file they name is there")
 
 
-def _troubles(name: str, definition: Definition) -> Iterator[tuple[str, str]]:
+def _troubles(job: Job, calendars: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    name, definition = job.name, job.definition
     try:
-        parse(definition.schedule, tz=definition.tz, name=name, dst=definition.dst)
+        times_of(job, calendars)
+        placement_of(job)
     except CronqError as error:
         yield f"{name}: {error.message}", f"cronq set {name} with a schedule and zone that exist"
     if not Path(definition.cwd).is_dir():

@@ -160,6 +160,12 @@ class Definition(NamedTuple):
         retry_max_delay_s: Upper bound of a delay.
         retry_jitter: Share of the delay, 0 to 1, by which it is shortened (stable for run and attempt).
         priority: Higher runs are claimed first.
+        valid_from: No fire time before this date or instant.
+        valid_until: No fire time after it.
+        calendars: Uses of calendars, such as `us-holidays:skip`.
+        blackouts: Windows in which nothing starts, such as `mon-fri 09:00-17:00:defer`.
+        jitter: How much later than its fire time a run may start: `5m` or `random:5m`.
+        assertions: What `cronq check` holds the fire times to.
     """
 
     command: Command
@@ -188,6 +194,12 @@ class Definition(NamedTuple):
     retry_jitter: float = 0.1
     on_crash: OnCrash = OnCrash.RETRY
     priority: int = 0
+    valid_from: str | None = None
+    valid_until: str | None = None
+    calendars: tuple[str, ...] = ()
+    blackouts: tuple[str, ...] = ()
+    jitter: str | None = None
+    assertions: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):

@@ -25,9 +25,10 @@ from cronq.clock import Clock
 from cronq.errors import CronqError, ExitCode, StoreCorrupt, StoreError, StoreMissing, StoreTooNew
 from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Job, Micros, Outcome
 from cronq.reporter import Reporter
-from cronq.schedule import parse
+from cronq.rezone import follow_zone_data
 from cronq.store import Held, JobChange, Store
 from cronq.store.base import DueJob
+from cronq.timing import placement_of, times_of
 from cronq.worker.base import Workers
 
 DUE_BATCH = 500
@@ -152,6 +153,8 @@ class Scheduler:
         for held in found:
             self._recover(held, now)
         self.workers.tidy({held.claim.key for held in found})
+        for message in follow_zone_data(self.store, now):
+            self._reporter.notice(now, "info", message)
         self._reporter.announce(self.store.launch_startup(self.boot_id, now=now), now)
 
     def turn(self) -> bool:
@@ -247,10 +250,10 @@ class Scheduler:
             self._reporter.announce(self.store.launch(launches, now=now), now)
 
     def _decide(self, due: DueJob, now: Micros) -> plan.Launch | None:
-        definition = due.job.definition
         try:
-            times = parse(definition.schedule, tz=definition.tz, name=due.job.name, dst=definition.dst)
-            return plan.decide(due.job, times, due.active, now)
+            calendars = self.store.calendars() if due.job.definition.calendars else {}
+            times = times_of(due.job, calendars)
+            return plan.decide(due.job, times, due.active, now, placement_of(due.job))
         except CronqError as error:
             self._set_aside(due.job, error, now)
             return None

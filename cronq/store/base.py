@@ -180,6 +180,18 @@ class Store(Protocol):
     def definition(self, job_id: int, revision: int) -> Definition:
         """Return the definition that a run was made under."""
 
+    def calendars(self) -> dict[str, str]:
+        """Return the named calendars' canonical texts, by name."""
+
+    def set_calendar(self, name: str, text: str, *, now: Micros) -> None:
+        """Store a named calendar, or what it is from now on."""
+
+    def remove_calendar(self, name: str) -> bool:
+        """Forget a named calendar; return whether there was one."""
+
+    def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:
+        """Return jobs that have a watermark, by name: the page after a name."""
+
     def totals(self) -> Totals:
         """Return counts over the whole store."""
 

@@ -1,7 +1,8 @@
 """Definitions as JSON text: the form in which every revision of a job is kept.
 
 Reading is strict. A database is executable content, so a document with an unknown key, a missing one or a
-value of the wrong type is refused (StoreCorrupt), never filled in by guessing.
+value of the wrong type is refused (StoreCorrupt), never filled in by guessing. Only fields that came after
+format 1 may be missing: then the document was written before them, and what was true then is the default.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from cronq.model import CatchUp, Command, CommandKind, Definition, OnCrash, Over
 
 _ENUMS: dict[str, type[StrEnum]] = {"overlap": Overlap, "catch_up": CatchUp, "on_crash": OnCrash}
 _TEXTS = frozenset({"schedule", "tz", "dst", "cwd", "path"})
-_OPTIONAL_TEXTS = frozenset({"env_file", "stdin"})
+_OPTIONAL_TEXTS = frozenset({"env_file", "stdin", "valid_from", "valid_until", "jitter"})
+_TEXT_LISTS = frozenset({"calendars", "blackouts", "assertions"})
 _NUMBERS = frozenset(
     {
         "kill_after_s",
@@ -29,6 +31,8 @@ _NUMBERS = frozenset(
 )
 _INTEGERS = frozenset({"max_queued", "catch_up_limit", "retries", "priority"})
 _NAMES = frozenset(Definition._fields)
+_LATER = frozenset({"valid_from", "valid_until", "calendars", "blackouts", "jitter", "assertions"})
+"""Fields that format 1 did not have."""
 
 
 def document_from_definition(definition: Definition) -> str:
@@ -47,9 +51,9 @@ def definition_from_document(text: str) -> Definition:
     """
     try:
         values = json.loads(text, parse_constant=_no_constant)
-        if not isinstance(values, dict) or values.keys() != _NAMES:
+        if not isinstance(values, dict) or not _NAMES - _LATER <= values.keys() <= _NAMES:
             raise ValueError("its keys are not those of a definition")
-        return Definition(**{name: _value(name, values[name]) for name in _NAMES})  # type: ignore[arg-type]
+        return Definition(**{name: _value(name, value) for name, value in values.items()})  # type: ignore[arg-type]
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise StoreCorrupt(
             f"a job's definition in the database cannot be read: {error}",
@@ -72,6 +76,8 @@ def _value(name: str, value: object) -> object:
         return float(_checked(name, value, int, float))  # type: ignore[arg-type]
     if name in _INTEGERS:
         return _checked(name, value, int)
+    if name in _TEXT_LISTS:
+        return tuple(_checked(name, text, str) for text in _list(name, value))
     return _STRUCTURES[name](value)
 
 

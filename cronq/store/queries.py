@@ -67,6 +67,12 @@ SELECT {JOB_COLUMNS},
 WHERE j.removed_at IS NULL ORDER BY j.name LIMIT ?
 """
 
+# When the zone data changed. Index job_name, page by page.
+JOB_SCHEDULED = f"""
+SELECT {JOB_COLUMNS} {JOB_FROM}
+WHERE j.removed_at IS NULL AND j.name > ? AND j.next_fire_at IS NOT NULL ORDER BY j.name LIMIT ?
+"""
+
 # Suggestions for an unknown name.
 JOB_NAMES = "SELECT name FROM job WHERE removed_at IS NULL"
 
@@ -230,6 +236,14 @@ UPDATE attempt SET started_at = coalesce(started_at, ?), pid = coalesce(pid, ?),
 WHERE run_id = ? AND attempt = ? AND outcome IS NULL
 """
 ATTEMPT_LIST = f"SELECT {ATTEMPT_COLUMNS} FROM attempt a WHERE a.run_id = ? ORDER BY a.attempt"
+
+# The scheduler, for jobs that use calendars, and `cronq calendars`; a handful of rows.
+CALENDAR_LIST = "SELECT name, text FROM calendar ORDER BY name"
+CALENDAR_REMOVE = "DELETE FROM calendar WHERE name = ?"
+CALENDAR_SET = """
+INSERT INTO calendar (name, text, changed_at) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET text = excluded.text, changed_at = excluded.changed_at
+"""
 
 FACT_GET = "SELECT value FROM fact WHERE name = ?"
 FACT_SET = (

@@ -211,6 +211,24 @@ class PeopleSide(Ledger):
         )
         return [run_and_attempt(row) for row in listed]
 
+    def calendars(self) -> dict[str, str]:
+        """Return the named calendars' canonical texts, by name."""
+        return dict(self._all(queries.CALENDAR_LIST))
+
+    def set_calendar(self, name: str, text: str, *, now: Micros) -> None:
+        """Store a named calendar, or what it is from now on."""
+        with transaction(self._db, self._path):
+            self._db.execute(queries.CALENDAR_SET, (name, text, now))
+
+    def remove_calendar(self, name: str) -> bool:
+        """Forget a named calendar; return whether there was one."""
+        with transaction(self._db, self._path):
+            return self._db.execute(queries.CALENDAR_REMOVE, (name,)).rowcount == 1
+
+    def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:
+        """Return jobs that have a watermark, by name: the page after a name."""
+        return [rows.job_from_row(row) for row in self._all(queries.JOB_SCHEDULED, (after, limit))]
+
     def totals(self) -> Totals:
         """Return counts over the whole store."""
         return Totals(*self._one(queries.TOTALS))

@@ -22,7 +22,8 @@ FLOORS: dict[str, int] = {
     "cronq.events": 0,
     # From text to fire times
     "cronq.schedule": 1,
-    # Deciding, purely
+    # Deciding, purely; and from a definition to what it asks for
+    "cronq.timing": 2,
     "cronq.plan": 2,
     # The ledger, the only transactions
     "cronq.store": 3,
@@ -37,6 +38,7 @@ FLOORS: dict[str, int] = {
     "cronq.scheduler": 5,
     "cronq.service": 5,
     "cronq.doctor": 5,
+    "cronq.rezone": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,

@@ -30,9 +30,9 @@ from cronq.model import (
     Usage,
 )
 from cronq.plan import Launch
-from cronq.schedule import parse
 from cronq.scheduler import Options, Scheduler
 from cronq.store import Held, JobChange, NewJob, Place, RunQuery, Store, open_store
+from cronq.timing import fire_times, times_of
 from cronq.worker.base import Report
 
 TRUE = Command(CommandKind.ARGV, ("true",))
@@ -274,9 +274,9 @@ class World:
     def add(self, name: str, schedule: str, **fields: object) -> Job:
         definition = Definition(TRUE, schedule)
         definition = definition._replace(**fields)  # type: ignore[arg-type]
-        times = parse(definition.schedule, tz=definition.tz, name=name, dst=definition.dst)
+        times = fire_times(definition, name, self.store.calendars())
         now = self.clock.now()
-        new = NewJob(name, definition._replace(schedule=times.text), times.next_us(now), times.at_startup)
+        new = NewJob(name, definition, times.next_us(now), times.at_startup)
         return self.store.add_job(new, now=now)
 
     def change(self, name: str, decide: Callable[[plan.FireTimes, Job], JobChange]) -> Job:
@@ -360,11 +360,6 @@ class World:
             f"extra {sorted(set(covered) - set(expected))[:5]}",
             f"doubled {len(covered) - len(set(covered))}",
         )
-
-
-def times_of(job: Job) -> plan.FireTimes:
-    definition = job.definition
-    return parse(definition.schedule, tz=definition.tz, name=job.name, dst=definition.dst)
 
 
 def utc(text: str) -> Micros:

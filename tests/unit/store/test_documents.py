@@ -44,10 +44,19 @@ def test_document_of_everything_set_comes_back() -> None:
     assert definition_from_document(document_from_definition(full)) == full
 
 
+LATER = ("valid_from", "valid_until", "calendars", "blackouts", "jitter", "assertions")
+"""Fields that format 1 did not have."""
+
+
+def test_document_of_format_1_lacks_later_fields_and_gets_their_defaults() -> None:
+    values = {name: value for name, value in PLAIN.items() if name not in LATER}
+    assert definition_from_document(json.dumps(values)) == definition_from_document(json.dumps(PLAIN))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[(name, MISSING) for name in Definition._fields],
+        *[(name, MISSING) for name in Definition._fields if name not in LATER],
         ("surplus", 1),
         # A value of a wrong type, for each kind of field.
         *[(name, 1) for name in ("schedule", "tz", "dst", "cwd", "path", "env_file", "stdin")],

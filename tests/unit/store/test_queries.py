@@ -27,6 +27,7 @@ WALKS: dict[str, set[str]] = {
     # All jobs are what is asked for.
     "JOB_LIST": ALL_JOBS,
     "JOB_NAMES": ALL_JOBS,
+    "CALENDAR_LIST": {"SCAN calendar"},  # a handful of rows
     "TOTALS": ALL_JOBS | QUEUED | RUNNING,
     # Partial indexes that hold nothing but what is asked for.
     "JOB_STARTUP": {"SCAN job USING INDEX job_startup"},
