@@ -99,13 +99,15 @@ def read_window(text: str) -> Window:
         raise Piece(cut, 0, len(cut)).error("too long for a blackout window", _HINT)
     whole = Piece(text, 0, len(text)).stripped()
     body, colon, policy = whole.text.rpartition(":")
-    if not colon or policy[:1].isdigit():
+    if not whole.text:
+        raise whole.error("the blackout window is empty", _HINT)
+    if not colon or not policy or policy[:1].isdigit():
         raise whole.error(
             f"the window `{printable(whole.text)}` has no policy",
             "say what becomes of a run: `:defer` (it waits for the end) or `:drop` (it is skipped)",
         )
     if policy.lower() not in POLICIES:
-        wrong = whole.cut(len(body) + 1, len(body) + 1 + len(policy)) if policy else whole
+        wrong = whole.cut(len(body) + 1, len(body) + 1 + len(policy))
         raise wrong.error(
             f"unknown policy `{printable(policy)}`", did_you_mean(policy, list(POLICIES)) or _HINT
         )

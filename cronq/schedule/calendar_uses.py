@@ -45,12 +45,14 @@ def read_use(text: str, known: Mapping[str, Calendar]) -> CalendarUse:
         raise Piece(cut, 0, len(cut)).error("too long for a calendar and a rule", _HINT)
     whole = Piece(text, 0, len(text)).stripped()
     name, colon, rule = whole.text.rpartition(":")
-    if not colon:
+    if not whole.text:
+        raise whole.error("the calendar is empty", _HINT)
+    if not colon or not rule:
         raise whole.error(f"`{printable(whole.text)}` has no rule", _HINT)
     if not name:
         raise whole.error("the calendar has no name", _HINT)
     if rule.lower() not in RULES:
-        wrong = whole.cut(len(name) + 1, len(name) + 1 + len(rule)) if rule else whole
+        wrong = whole.cut(len(name) + 1, len(name) + 1 + len(rule))
         raise wrong.error(f"unknown rule `{printable(rule)}`", did_you_mean(rule, list(RULES)) or _HINT)
     return CalendarUse(_calendar(whole.cut(0, len(name)), known), rule.lower())
 

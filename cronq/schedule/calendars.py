@@ -99,7 +99,8 @@ class DatedCalendar:
 
     def _add(self, day: int, label: str) -> None:
         known = self._labels.get(day)
-        self._labels[day] = f"{known}; {label}" if known and label and known != label else known or label
+        is_new = label and label not in (known or "").split("; ")
+        self._labels[day] = f"{known}; {label}" if known and is_new else known or label
 
     def __repr__(self) -> str:
         return f"DatedCalendar({self._name!r}, {len(self._days)} days)"

@@ -112,7 +112,7 @@ class Count(NamedTuple):
                 return ": " + listed([*odd[:_NAMED], *more])
         first = times.next_us(_midnight(spans, self.first) - 1)
         last = times.prev_us(_midnight(spans, self.last))
-        if not found or first is None or last is None:
+        if len(days) == 1 or not found or first is None or last is None:
             return ""
         return f": the first on {_date(spans, first)}, the last on {_date(spans, last)}"
 
@@ -271,4 +271,4 @@ def _date(spans: ZoneSpans, at_us: int) -> str:
 
 
 def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -85,7 +85,7 @@ def _unit(text: str, found: re.Match[str], previous: str) -> str:
 
 
 def _error(text: str, message: str, span: tuple[int, int]) -> DurationError:
-    return DurationError(message, hint=_HINT, text=printable(text), span=span)
+    return DurationError(printable(message), hint=_HINT, text=printable(text), span=span)
 
 
 def format_duration(seconds: float) -> str:

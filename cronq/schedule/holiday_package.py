@@ -152,8 +152,13 @@ def read_spec(text: str) -> HolidayCalendar:
         return HolidayCalendar(text, markets[code])
     parts = _countries().get(code)
     if parts is None:
+        if code in markets:
+            raise _refused(
+                text, len(country), len(body), "a market has no parts", f"write `{country}{SUFFIX}`"
+            )
         known = [each.lower() for each in (*_countries(), *_markets())]
-        hint = did_you_mean(country, known) or _FORMS
+        # Any two letters are near some other two.
+        hint = (did_you_mean(country, known) if len(country) > 2 else "") or _FORMS
         raise _refused(text, 0, len(country), f"no holidays are known for `{printable(country)}`", hint)
     if not dash:
         return HolidayCalendar(text, code)

@@ -202,7 +202,9 @@ def _unknown(text: str, body: str, shift: int) -> InstantError:
             span = (shift, shift + found.end())
             return InstantError(f"unknown word `{found[0]}`", hint=hint, text=printable(text), span=span)
     span = (shift, shift + len(body))
-    return InstantError(f"`{body}` is not a date and time", hint=_HINT, text=printable(text), span=span)
+    return InstantError(
+        f"`{printable(body)}` is not a date and time", hint=_HINT, text=printable(text), span=span
+    )
 
 
 def format_utc(at_us: int) -> str:

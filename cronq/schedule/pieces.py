@@ -45,7 +45,10 @@ class Piece(NamedTuple):
 
     def error(self, message: str, hint: str = "") -> ScheduleError:
         """A `ScheduleError` that points at this piece."""
-        return ScheduleError(message, hint=hint, text=printable(self.full), span=(self.start, self.end))
+        # The message quotes what was typed.
+        return ScheduleError(
+            printable(message), hint=hint, text=printable(self.full), span=(self.start, self.end)
+        )
 
 
 def joined(first: Piece, last: Piece) -> Piece:

@@ -47,7 +47,9 @@ def parse_jitter(text: str) -> Jitter:
     whole = Piece(text, 0, len(text)).stripped()
     word, colon, _ = whole.text.partition(":")
     if colon and word.lower() != "random":
-        wrong = whole.cut(0, len(word)) if word else whole
+        if not word:
+            raise whole.error("the kind of jitter is missing before `:`", _HINT)
+        wrong = whole.cut(0, len(word))
         raise wrong.error(
             f"unknown kind of jitter `{printable(word)}`", did_you_mean(word, ["random"]) or _HINT
         )

@@ -81,4 +81,6 @@ def read_day(piece: Piece) -> int:
         return day_of(piece.text, found, 0)
     except InstantError as error:
         left, right = error.span or (0, len(piece.text))
-        raise piece.cut(left, right).error(error.message, error.hint) from error
+        # The hint about a day that a month does not have is kept; the others speak of instants.
+        hint = error.hint if "shorter" in error.hint else "write 2026-12-24"
+        raise piece.cut(left, right).error(error.message, hint) from error

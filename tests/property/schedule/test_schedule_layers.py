@@ -1,4 +1,4 @@
-"""Bounds and calendars against the plain schedule with the rule applied to each of its fire times."""
+"""Bounds, calendars and blackouts against their rules applied to one fire time or minute at a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 from cronq.errors import ScheduleError
 from cronq.schedule import Schedule, parse
+from cronq.schedule.blackout import read_blackouts
 from cronq.schedule.bounds import Bounded, Bounds
 from cronq.schedule.calendar_uses import CalendarUse
 from cronq.schedule.calendars import Calendar, DatedCalendar, Dates, Yearly
-from cronq.schedule.schedule import us_from_datetime
+from cronq.schedule.schedule import datetime_from_us, us_from_datetime
 from cronq.schedule.shift import Shifted
 from cronq.schedule.zones import zone
 from tests.property.schedule.layer_oracle import EPOCH_DATE, brute, check_laws, is_held, local, shifted
@@ -113,3 +114,44 @@ def test_bounds_are_the_fire_times_between_them() -> None:
         note = f"{schedule!r} {bounds} seed {seed}"
         check_laws(rng, Bounded(schedule, bounds), expected, low, high, note)
         done += 1
+
+
+def test_holds_are_the_minutes_that_the_clock_shows_inside() -> None:
+    """Against a walker that asks `zoneinfo` about every minute around a clock change."""
+    seed = fresh_seed()
+    rng = random.Random(seed)
+    for _ in range(40):
+        key, change = rng.choice(CHANGES)
+        start = datetime.fromisoformat(change).replace(tzinfo=UTC) - timedelta(hours=30)
+        spec = [
+            [*rng.sample(range(0, 1440, 15), 2), rng.choice([127, 62, 65, 16])]
+            for _ in range(rng.choice([1, 2, 3]))
+        ]
+        names = {127: "sun-sat", 62: "mon-fri", 65: "sat,sun", 16: "thu"}
+        texts = tuple(
+            f"{names[mask]} {a // 60:02}:{a % 60:02}-{b // 60:02}:{b % 60:02}:defer" for a, b, mask in spec
+        )
+        minutes = [start + timedelta(minutes=n) for n in range(72 * 60)]
+        inside = []
+        for at in minutes:
+            wall = at.astimezone(zone(key))
+            tod, day = wall.hour * 60 + wall.minute, wall.isoweekday() % 7
+            inside.append(
+                any(
+                    (a <= tod < b and mask >> day & 1)
+                    if a < b
+                    else (tod >= a and mask >> day & 1) or (tod < b and mask >> (day - 1) % 7 & 1)
+                    for a, b, mask in spec
+                )
+            )
+        try:
+            blackouts = read_blackouts(texts, key)
+        except ScheduleError:
+            # Together they hold a whole week.
+            continue
+        for place in rng.sample(range(len(minutes)), 200):
+            hold = blackouts.at(us_from_datetime(minutes[place]))
+            note = f"{texts} in {key} at {minutes[place]}, seed {seed}"
+            assert (hold is not None) == inside[place], note
+            if hold is not None and False in inside[place:]:
+                assert datetime_from_us(hold.ends_us) == minutes[inside.index(False, place)], note
