@@ -80,18 +80,15 @@ def read_ics(text: str) -> list[Entry]:
 
 def _unfolded(text: str) -> Iterator[tuple[int, str]]:
     """The lines with their continuations, which begin with a space or a tab."""
-    number, start, parts = 0, 0, list[str]()
-    for line in text.removeprefix("\ufeff").split("\n"):
-        number += 1
-        line = line.rstrip("\r")
-        if line[:1] in (" ", "\t") and parts:
-            parts.append(line[1:])
+    first, *lines = text.removeprefix("\ufeff").split("\n")
+    start, parts = 1, [first.rstrip("\r")]
+    for number, line in enumerate(lines, 2):
+        if line[:1] in (" ", "\t"):
+            parts.append(line[1:].rstrip("\r"))
             continue
-        if parts:
-            yield start, "".join(parts)
-        start, parts = number, [line]
-    if parts:
         yield start, "".join(parts)
+        start, parts = number, [line.rstrip("\r")]
+    yield start, "".join(parts)
 
 
 def _property(number: int, text: str) -> Line | None:

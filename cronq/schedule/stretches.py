@@ -61,12 +61,13 @@ def landings(spans: ZoneSpans, low: int, high: int) -> Iterator[Landing]:
 
     A repeated wall time is its first instant; missing ones are the first minute after the gap.
     """
-    for start, end, offset in _spans_around(spans, low, high):
+    second = low - _FAR_S
+    while low < high:
+        start, end, offset, _ = spans.at(second)
         if low < min(high, start + offset):
             yield Landing(low, min(high, start + offset), 0, after_gap(start, offset))
             low = min(high, start + offset)
         if low < min(high, end + offset):
             yield Landing(low, min(high, end + offset), offset, None)
             low = min(high, end + offset)
-        if low >= high:
-            return
+        second = end

@@ -73,6 +73,8 @@ def test_warnings_outside_of_the_bounds_are_left_out() -> None:
     assert len(texts) == 2
     times = arrange("30 2 * * *", tz="Europe/Berlin", start="2027-01-01")
     assert [warning.date for warning in times.warnings(NOW)] == ["2027-03-28"]
+    times = arrange("*/70 12 * * *", tz="Europe/Berlin", until="2026-12-31")
+    assert [warning.date for warning in times.warnings(NOW)] == [None]
     over = arrange("30 2 * * *", start="2020-01-01", until="2021-01-01")
     assert [warning.message for warning in over.warnings(NOW)] == ["no fire time is left within its bounds"]
 

@@ -146,6 +146,12 @@ def test_events_of_an_ics_file(event: str, expected: list[str]) -> None:
     assert calendar_from_text("x", calendar.to_text()) == calendar
 
 
+def test_too_many_days_in_an_ics_file_are_refused() -> None:
+    event = "BEGIN:VEVENT\nDTSTART:19700101\nDTEND:21991231\nEND:VEVENT\n"
+    with pytest.raises(ScheduleError, match="line 18: more than 200000 days"):
+        read_ics(ICS.format(events=event * 3).replace("\n\n", "\n"))
+
+
 SHIFTS = [
     # Fri 25 December 2026 is a holiday; the weekend follows.
     ("0 9 * * 4-7", ["x:skip"], "2026-12-25", ["Thu 12-24 09:00", "Sat 12-26 09:00", "Sun 12-27 09:00"]),
@@ -190,6 +196,9 @@ def test_a_moved_time_is_a_fixed_time_at_a_clock_change() -> None:
     found = fires("30 0 * * 4", ["x:next"], "2021-03-25", "2021-03-20", "2021-03-30", zone_of_gap)
     # Thursday's 00:30 goes to Friday, whose clock begins at 01:00.
     assert found == ["Fri 03-26 01:00"]
+    # Nothing of a day lands in a gap that its fire times do not meet.
+    found = fires("30 2 * * 4", ["x:next"], "2021-03-25", "2021-03-20", "2021-03-30", zone_of_gap)
+    assert found == ["Fri 03-26 02:30"]
     # A repeated wall time is its first instant, even for a job that runs both.
     found = fires("*/30 1 * * 1", ["x:previous"], "2026-10-26", "2026-10-20", "2026-10-27", "Europe/London")
     assert found == ["Fri 10-23 01:00", "Fri 10-23 01:30"]

@@ -185,3 +185,9 @@ def test_no_sign_of_a_zone_means_utc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_before_a_first_day_nothing_is_found_across_a_gap(text: str) -> None:
     schedule = parse(text, tz="Europe/Berlin")
     assert schedule.prev(datetime(2026, 3, 29, 4, tzinfo=UTC)) is None
+
+
+def test_every_second_month_leaves_the_others_empty() -> None:
+    schedule = parse("every 24 months on 15 from 2026-01-01")
+    # January of 2027 is in the months that may hold a day, and holds none.
+    assert schedule.next(datetime(2026, 1, 16, tzinfo=UTC)) == datetime(2028, 1, 15, tzinfo=UTC)
