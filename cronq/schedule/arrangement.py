@@ -148,17 +148,15 @@ def arrange(
         tz: The IANA key of the job's zone.
         name: The job's name, which places `H`.
         dst: `cron`, `skip` or `both`.
-        start: `--from`: a date or an instant, or None. To be stored as `bounds.start` of the result.
+        start: `--from`: a date or an instant. Store `bounds.start` of the result.
         until: `--until`, likewise.
-        calendars: Uses such as `us-holidays:skip`; to be stored as the `text` of the result's `uses`.
+        calendars: Uses such as `us-holidays:skip`. Store the `text` of each of the result's `uses`.
         known: The defined calendars by name; `us-holidays` and its like need no definition.
-        now: An aware datetime from which relative texts count, for what was just typed. Texts that
-            were stored are absolute; without it relative bounds are refused.
+        now: From which relative texts count; without it, as for stored texts, such bounds are refused.
 
     Raises:
         ScheduleError: A text cannot be read or names nothing; points at the place.
-        InstantError: A bound is no date and no instant; points at the place.
-        TimezoneError: There is no such zone.
+        InstantError: A bound is no date and no instant. TimezoneError: There is no such zone.
     """
     schedule = parse(text, tz=tz, name=name, dst=dst, now=now)
     bounds: Bounds | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from cronq.errors import ScheduleError
 from cronq.schedule import Schedule, parse
+from cronq.schedule.assertions import parse_assertion
 from cronq.schedule.blackout import read_blackouts
 from cronq.schedule.bounds import Bounded, Bounds
 from cronq.schedule.calendar_uses import CalendarUse
@@ -155,3 +158,60 @@ def test_holds_are_the_minutes_that_the_clock_shows_inside() -> None:
             assert (hold is not None) == inside[place], note
             if hold is not None and False in inside[place:]:
                 assert datetime_from_us(hold.ends_us) == minutes[inside.index(False, place)], note
+
+
+def violated(text: str, schedule: Schedule, key: str, low: int, high: int) -> bool:
+    """Whether the fire times of a month violate an assertion, one by one."""
+    words = text.split()
+    fires = list(schedule.iter_us(low, high))
+    walls = [local(fire, key) for fire in fires]
+    if words[0] == "at":
+        first = schedule.prev_us(low + 1)
+        all_fires = [*([] if first is None else [first]), *fires]
+        following = schedule.next_us(all_fires[-1] if all_fires else high)
+        gaps = pairwise([*all_fires, *([] if following is None else [following])])
+        limit = int(words[3][:-1]) * 3600 * 1_000_000
+        return following is None or any(right - left > limit for left, right in gaps if left < high)
+    if words[1] == "more":
+        days = Counter(local(fire, key).date() for fire in schedule.iter_us(low - DAY_US, high + DAY_US))
+        return any(days[wall.date()] > int(words[3]) for wall in walls)
+    tods = [f"{wall:%H:%M:%S}" for wall in walls]
+    first_tod, last_tod = words[2] + ":00", words[4] + ":00"
+    if words[0] == "never":
+        outside = [
+            first_tod <= tod < last_tod if first_tod < last_tod else not last_tod <= tod < first_tod
+            for tod in tods
+        ]
+    else:
+        outside = [
+            not first_tod <= tod <= last_tod if first_tod < last_tod else last_tod < tod < first_tod
+            for tod in tods
+        ]
+    return any(outside)
+
+
+def test_assertions_find_what_is_there() -> None:
+    seed = fresh_seed()
+    rng = random.Random(seed)
+    seen = Counter[bool]()
+    while seen.total() < 150:
+        drawn = draw(rng)
+        if drawn is None:
+            continue
+        schedule, key, at = drawn
+        low = us_from_datetime(at) - rng.randrange(20 * DAY_US)
+        # Days that go back over midnight have two beginnings, which the count per day does not tell.
+        first, last = (f"{rng.randrange(24):02}:{rng.choice(['00', '15', '30'])}" for _ in range(2))
+        texts = [
+            f"{rng.choice(['never', 'only'])} between {first} and {last}",
+            f"never more than {rng.choice([1, 2, 4, 24])} times a day",
+            f"at least every {rng.choice([1, 12, 24, 25, 49, 200])}h",
+        ]
+        text = rng.choice(texts[1:] if first == last else texts)
+        if "day" in text and key in ("America/St_Johns", "America/Sao_Paulo", "America/Havana", "Asia/Amman"):
+            continue
+        found = parse_assertion(text).check(schedule, key, low, 20 * DAY_US)
+        note = f"{text!r} of {schedule!r} from {low}: {found}, seed {seed}"
+        assert (found is not None) == violated(text, schedule, key, low, low + 20 * DAY_US), note
+        seen[found is not None] += 1
+    assert min(seen.values()) > 5, seen
