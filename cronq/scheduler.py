@@ -15,6 +15,8 @@ acknowledged, and write it themselves if that never comes.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,8 +24,9 @@ from enum import IntEnum
 
 from cronq import __version__, events, plan
 from cronq.clock import Clock
-from cronq.errors import CronqError, ExitCode, StoreCorrupt, StoreError, StoreMissing, StoreTooNew
+from cronq.errors import CronqError, ExitCode, StoreError
 from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Job, Micros, Outcome
+from cronq.patience import Patience
 from cronq.reporter import Reporter
 from cronq.rezone import follow_zone_data
 from cronq.store import Held, JobChange, Store
@@ -35,8 +38,6 @@ DUE_BATCH = 500
 """Jobs decided between two looks at the workers, so that a herd at midnight does not deafen the loop."""
 LOOK_ANYWAY_S = 60.0
 """Longest sleep: a change made without ringing the bell (a FIFO that broke) is seen after this."""
-STORE_RETRY_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
-"""Pauses while the store cannot be written; the last one repeats."""
 HURRIED_KILL_S = 5.0
 """After the second signal: time between TERM and KILL, whatever the job's own is."""
 
@@ -132,8 +133,10 @@ class Scheduler:
         self._exit_code = ExitCode.OK
         self._asked: list[str] = []
         self._stage_ends: float | None = None
-        self._store_failures = 0
-        self._store_retry_at: float | None = None
+        self._leaves_results = False
+        self._patience = Patience(
+            store, clock, lambda level, message: self._reporter.notice(clock.now(), level, message)
+        )
         self._began = clock.monotonic()
 
     # The life
@@ -163,11 +166,19 @@ class Scheduler:
         while self._asked:
             self._answer(self._asked.pop(0), now)
         self._settle(now)
-        if self._store_retry_at is None:
-            self._guarded(self._work, now)
+        self._patience.attempt(lambda: self._work(now))
+        if self._patience.is_lost and self.stage is Stage.RUNNING:
+            self._exit_code = ExitCode.STORE
+            self._drain(now)
         self._advance_stage(now)
         self._tick()
-        return self.stage > Stage.RUNNING and self.workers.busy == 0 and not self._pending
+        return self.stage > Stage.RUNNING and self._is_free()
+
+    def _is_free(self) -> bool:
+        """Return whether nothing is left to wait for."""
+        if self._patience.is_lost or self._leaves_results:
+            return not self.workers.in_hand()
+        return self.workers.busy == 0 and not self._pending
 
     def sleep(self) -> set[int]:
         """Wait until there is something to do; return the watched descriptors that are readable."""
@@ -226,8 +237,11 @@ class Scheduler:
             else:
                 run_id = report.key[0] if report.key else None
                 self._tell(events.WorkerLost(now, report.worker, run_id, report.exit_code))
-        if self._pending and self._may_try_store():
-            self._guarded(self._record, now)
+        if self._patience.is_lost or self._leaves_results:
+            # What the workers hold they write themselves once this process is gone, or leave in a file.
+            self._pending = _Pending()
+        elif self._pending:
+            self._patience.attempt(lambda: self._record(now))
 
     def _record(self, now: Micros) -> None:
         pending = self._pending
@@ -326,47 +340,14 @@ class Scheduler:
         elif self.stage is Stage.KILLING:
             for key in self.workers.in_hand():
                 self.workers.kill(key)
-        if self._pending and self._store_failures:
-            # The ledger cannot be written and nobody may wait for ever: the workers still hold every
-            # result that was not acknowledged, and write it themselves once this process is gone.
+        if self._pending and self._patience.is_in_trouble:
+            # Nobody may wait for ever.
             self._reporter.notice(now, "error", "leaving results to the workers: the store cannot be written")
-            self._pending = _Pending()
+            self._leaves_results = True
 
     def _stop_all(self, reason: str) -> None:
         for key in self.workers.in_hand():
             self.workers.stop(key, reason)
-
-    # A store that cannot be written
-
-    def _guarded(self, step: Callable[[Micros], None], now: Micros) -> None:
-        """Do a step; if the store refuses, remember to try again later instead of dying."""
-        try:
-            self.store.verify()
-            step(now)
-        except (StoreMissing, StoreCorrupt, StoreTooNew) as error:
-            # Waiting does not bring it back. What the workers hold, they record or leave beside it.
-            self._reporter.notice(now, "error", str(error))
-            self._pending = _Pending()
-            self._exit_code = ExitCode.STORE
-            if self.stage is Stage.RUNNING:
-                self._drain(now)
-        except StoreError as error:
-            if self._store_failures == 0:
-                self._reporter.notice(
-                    now, "error", f"{error}; nothing is started until it can be written again"
-                )
-            pause = STORE_RETRY_S[min(self._store_failures, len(STORE_RETRY_S) - 1)]
-            self._store_failures += 1
-            self._store_retry_at = self.clock.monotonic() + pause
-        else:
-            if self._store_failures and not self._pending:
-                self._reporter.notice(now, "info", "the store can be written again")
-                self._store_failures = 0
-
-    def _may_try_store(self) -> bool:
-        if self._store_retry_at is not None and self.clock.monotonic() >= self._store_retry_at:
-            self._store_retry_at = None
-        return self._store_retry_at is None
 
     # Sleep
 
@@ -374,10 +355,11 @@ class Scheduler:
         """Return the wall time of the next thing that has to be done without being asked."""
         now, monotonic = self.clock.now(), self.clock.monotonic()
         waits = [LOOK_ANYWAY_S, *(ticker.next_at - monotonic for ticker in self.tickers)]
-        ends = (self.workers.deadline(), self._stage_ends, self._store_retry_at, self._for_ends())
+        ends = (self.workers.deadline(), self._stage_ends, self._patience.retry_at, self._for_ends())
         waits += [at - monotonic for at in ends if at is not None]
-        wake_at = now + round(max(0.0, min(waits)) * SECOND)
-        if self.stage is Stage.RUNNING and self._store_retry_at is None:
+        # Rounded up: a microsecond too early would find nothing to do, and turn again at once.
+        wake_at = now + math.ceil(max(0.0, min(waits)) * SECOND) + 1
+        if self.stage is Stage.RUNNING and self._patience.retry_at is None:
             due_at = self._next_wake(now)
             if due_at is not None:
                 wake_at = min(wake_at, due_at)
@@ -399,7 +381,8 @@ class Scheduler:
         for ticker in self.tickers:
             if monotonic >= ticker.next_at:
                 ticker.next_at = monotonic + ticker.every_s
-                ticker.action(self)
+                with contextlib.suppress(StoreError):  # it may want to show what the store cannot tell now
+                    ticker.action(self)
 
     def snapshot(self) -> events.Snapshot:
         """Return the present state for a footer or a status line."""

@@ -39,6 +39,7 @@ FLOORS: dict[str, int] = {
     "cronq.service": 5,
     "cronq.doctor": 5,
     "cronq.rezone": 5,
+    "cronq.patience": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,
