@@ -75,6 +75,12 @@ _cronq() {
         'add --retry-jitter') return ;;
         'add --on-crash') _cronq_words "retry rerun fail"; return ;;
         'add --priority') return ;;
+        'add --from') return ;;
+        'add --until') return ;;
+        'add --calendar') return ;;
+        'add --blackout') return ;;
+        'add --jitter') return ;;
+        'add --assert') return ;;
         'add --db') _cronq_kind file; return ;;
         'add --tz') _cronq_kind zones; return ;;
         'add --color') _cronq_words "auto always never"; return ;;
@@ -82,10 +88,14 @@ _cronq() {
         'list --db') _cronq_kind file; return ;;
         'list --tz') _cronq_kind zones; return ;;
         'list --color') _cronq_words "auto always never"; return ;;
-        'next -n' | 'next --count') return ;;
+        'next -n') return ;;
         'next --from') return ;;
         'next --until') return ;;
+        'next --count') _cronq_words "day week month"; return ;;
         'next --dst') _cronq_words "cron skip both"; return ;;
+        'next --use') return ;;
+        'next --blackout') return ;;
+        'next --jitter') return ;;
         'next --db') _cronq_kind file; return ;;
         'next --tz') _cronq_kind zones; return ;;
         'next --color') _cronq_words "auto always never"; return ;;
@@ -123,6 +133,12 @@ _cronq() {
         'set --retry-jitter') return ;;
         'set --on-crash') _cronq_words "retry rerun fail"; return ;;
         'set --priority') return ;;
+        'set --from') return ;;
+        'set --until') return ;;
+        'set --calendar') return ;;
+        'set --blackout') return ;;
+        'set --jitter') return ;;
+        'set --assert') return ;;
         'set --db') _cronq_kind file; return ;;
         'set --tz') _cronq_kind zones; return ;;
         'set --color') _cronq_words "auto always never"; return ;;
@@ -183,19 +199,19 @@ _cronq() {
     case $command in
         '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry show runs logs status exec doctor init completion help" ;;
         add)
-            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
         list)
             if [[ $cur == -* ]]; then _cronq_words "-n --limit --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         next)
-            if [[ $cur == -* ]]; then _cronq_words "-n --count --from --until --prev --dst --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "-n --from --until --prev --count --calendar --dst --use --blackout --jitter --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         run)
             if [[ $cur == -* ]]; then _cronq_words "--workers --for --until-idle --drain --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
-            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
             ;;
         pause)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi

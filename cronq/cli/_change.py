@@ -7,10 +7,10 @@ the change if a scheduler, or another person, was faster; then everything is rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cronq.cli._schedules import schedule_of
+from cronq.cli._schedules import NO_CALENDARS, calendars_for, times_of
 from cronq.errors import StoreBusy
 from cronq.model import Job, Micros, Outcome
 from cronq.plan import Launch, decide, pass_over
@@ -26,9 +26,21 @@ Change = Callable[[DueJob, Launch, Micros], JobChange | None]
 
 
 def change_jobs(
-    session: Session, store: Store, names: Sequence[str], change: Change
+    session: Session,
+    store: Store,
+    names: Sequence[str],
+    change: Change,
+    *,
+    calendars: Mapping[str, str] | None = None,
 ) -> list[tuple[Job, Job]]:
     """Change jobs, all or none.
+
+    Args:
+        session: Tells the time.
+        store: Where the jobs are.
+        names: Of the jobs.
+        change: What becomes of each.
+        calendars: Under which due fire times are settled; None: those of the store.
 
     Returns:
         Each changed job, as it was and as it is, in the order of the names.
@@ -41,7 +53,10 @@ def change_jobs(
     for _ in range(_TRIES):
         now = session.environment.now()
         due = store.due(names)
-        settled = [(job, settle(job, now)) for job in due]
+        known = calendars
+        if known is None:
+            known = calendars_for(store, (one.job.definition for one in due))
+        settled = [(job, settle(job, now, known)) for job in due]
         unfinished = [_only_settled(job, launch) for job, launch in settled if _is_due(launch, now)]
         if unfinished:
             # More than a decision holds at a time; the scheduler would come back for the rest, too.
@@ -57,22 +72,24 @@ def change_jobs(
     raise StoreBusy(f"{', '.join(names)} kept being changed by others", hint="nothing was changed; try again")
 
 
-def settle(due: DueJob, now: Micros) -> Launch:
+def settle(due: DueJob, now: Micros, calendars: Mapping[str, str] = NO_CALENDARS) -> Launch:
     """Return what becomes of a job's due fire times under the rules it has now."""
     job = due.job
     if job.next_fire_at is None or job.next_fire_at > now:
         return Launch(job, (), job.next_fire_at)
     if job.paused_at is not None:
-        return pass_over(job, schedule_of(job), now, Outcome.SKIPPED, "paused")
-    return decide(job, schedule_of(job), due.active, now)
+        return pass_over(job, times_of(job, calendars), now, Outcome.SKIPPED, "paused")
+    from cronq.timing import placement_of
+
+    return decide(job, times_of(job, calendars), due.active, now, placement_of(job))
 
 
-def skip_due(due: DueJob, now: Micros, reason: str) -> Launch:
+def skip_due(due: DueJob, now: Micros, reason: str, calendars: Mapping[str, str] = NO_CALENDARS) -> Launch:
     """Return a launch that records a job's due fire times as skipped."""
     job = due.job
     if job.next_fire_at is None or job.next_fire_at > now:
         return Launch(job, (), job.next_fire_at)
-    return pass_over(job, schedule_of(job), now, Outcome.SKIPPED, reason)
+    return pass_over(job, times_of(job, calendars), now, Outcome.SKIPPED, reason)
 
 
 def with_watermark(launch: Launch, next_fire_at: Micros | None) -> Launch:

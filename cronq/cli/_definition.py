@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, cast
 from cronq.cli._command import command_from, program_warning
 from cronq.cli._errors import Problems
 from cronq.cli._fields import read_fields
+from cronq.cli._layers import Layers
+from cronq.cli._values import LISTS, label_of, value_words
 from cronq.clock import datetime_from_us
-from cronq.errors import CronqError, UsageError
-from cronq.model import CatchUp, Definition, OnCrash, Overlap
+from cronq.errors import CronqError, ScheduleError, UsageError
+from cronq.model import CatchUp, Definition, Micros, OnCrash, Overlap
 from cronq.render.text import plain
 
 if TYPE_CHECKING:
+    from cronq.cli._schedules import Times
     from cronq.cli._session import Session
-    from cronq.schedule import Schedule
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -27,6 +29,9 @@ _OURS = frozenset(
     f"CRONQ_{name}" for name in ("JOB", "RUN_ID", "ATTEMPT", "FIRE_TIME", "LAG", "LAST_SUCCESS", "TRIGGER")
 )
 _SHELL_STATE = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "PATH"})
+FIRING = ("valid_from", "valid_until", "calendars")
+"""Fields besides the schedule, its zone and its rule at clock changes that decide about fire times."""
+
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -238,11 +243,62 @@ def _strings(value: object) -> list[str]:
     return [*_strings(getattr(value, "words", ())), str(getattr(value, "args", ""))]
 
 
-def warn_about(session: Session, schedule: Schedule, definition: Definition, draft: Draft) -> None:
+def take_layers(
+    draft: Draft,
+    session: Session,
+    *,
+    tz: str | None,
+    now: Micros,
+    calendars: Mapping[str, str],
+    base: Definition | None = None,
+) -> None:
+    """Read bounds, calendars, blackouts, jitter and assertions.
+
+    Args:
+        draft: Where they go, and what is wrong with them.
+        session: With the options.
+        tz: The job's zone; None if it is wrong.
+        now: What `tomorrow` counts from.
+        calendars: The named calendars.
+        base: The definition that is changed.
+    """
+    layers = layers_in(session)
+    bounds = (base.valid_from, base.valid_until) if base else (None, None)
+    draft.values |= layers.read(tz=tz, now=now, calendars=calendars, base=bounds, problems=draft.problems)
+
+
+def layers_in(session: Session) -> Layers:
+    """Return what was asked for besides a schedule, as it was typed."""
+    texts = session.fields
+    lists = {name: cast("list[str]", texts.get(name) or []) for name in LISTS}
+    single = {name: cast("str | None", texts.get(name)) for name in ("valid_from", "valid_until", "jitter")}
+    return Layers(**single, **lists)  # type: ignore[arg-type]
+
+
+def check_future(times: Times, definition: Definition, now: Micros) -> None:
+    """Refuse a job that would never run.
+
+    Raises:
+        ScheduleError: Its bounds and calendars leave no fire time that is still to come.
+    """
+    if times.next_us(now) is not None or times.at_startup:
+        return
+    first = times.warnings(datetime_from_us(now))[:1]
+    message = first[0].message if first else "there is no fire time that is still to come"
+    given = [f"--{label_of(n)} {value_words(n, v)}" for n in FIRING if (v := getattr(definition, n))]
+    raise ScheduleError(message, hint=f"change one of: {', '.join(given)}")
+
+
+def warn_about(session: Session, times: Times, definition: Definition, draft: Draft) -> None:
     """Tell what is legal but probably not meant."""
-    if "schedule" in draft.values or "tz" in draft.values:
-        for warning in schedule.warnings(datetime_from_us(session.started_at)):
+    if draft.values.keys() & {"schedule", "tz", *FIRING}:
+        for warning in times.warnings(datetime_from_us(session.started_at)):
             (session.warn if warning.severity == "warning" else session.note)(warning.message)
+    if definition.assertions and draft.values.keys() & {"schedule", "tz", "dst", "assertions", *FIRING}:
+        from cronq.cli._checks import broken_assertions
+
+        for found in broken_assertions(definition, times, session.started_at):
+            session.warn(found.message)
     for message in draft.warnings:
         session.warn(message)
     if not session.fields.get("no_check") and draft.values.keys() & {"command", "path", "cwd"}:

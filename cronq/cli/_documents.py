@@ -6,8 +6,13 @@ Keys are only ever added. Instants are RFC 3339 in UTC with `Z`; durations are s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cronq.model import Attempt, Definition, Job, Run
 from cronq.render.times import iso
+
+if TYPE_CHECKING:
+    from cronq.cli._schedules import Times
 
 
 def job_document(job: Job) -> dict[str, object]:
@@ -41,6 +46,16 @@ def definition_document(definition: Definition, *, reveal: bool) -> dict[str, ob
         value = getattr(definition, name)
         document[name] = list(value) if isinstance(value, tuple) else value
     return document
+
+
+def defined_document(job: Job, times: Times) -> dict[str, object]:
+    """Return a job whose definition was given or changed, for JSON."""
+    from cronq.cli._schedules import sentence_of
+
+    return job_document(job) | {
+        "sentence": sentence_of(times, job.definition),
+        "definition": definition_document(job.definition, reveal=False),
+    }
 
 
 def run_document(run: Run, attempt: Attempt | None) -> dict[str, object]:

@@ -23,11 +23,15 @@ class Problems(UsageError):
         self.exit_code = errors[0].exit_code
 
 
+def errors_in(error: CronqError) -> list[CronqError]:
+    """Return the errors that one stands for."""
+    return error.errors if isinstance(error, Problems) else [error]
+
+
 def report(error: CronqError, session: Session) -> int:
     """Tell a person what is wrong; return the exit code."""
-    errors = error.errors if isinstance(error, Problems) else [error]
     color = session.terminal.err_color
-    for one in errors:
+    for one in errors_in(error):
         for line in error_lines(one, session.terminal.width, color=color):
             session.terminal.err.write(f"{line}\n")
     return int(error.exit_code)

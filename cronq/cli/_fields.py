@@ -128,6 +128,40 @@ def definition_options(
     priority: Annotated[
         Text, typer.Option("--priority", metavar="N", help="Higher ones run first (default: 0).")
     ] = None,
+    valid_from: Annotated[
+        Text, typer.Option("--from", metavar="TIME", help="No fire time before this date or instant.")
+    ] = None,
+    valid_until: Annotated[
+        Text, typer.Option("--until", metavar="TIME", help="No fire time after this date or instant.")
+    ] = None,
+    calendars: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--calendar",
+            metavar="NAME:RULE",
+            help="On its dates: skip, or run the next or previous business day; may be repeated.",
+        ),
+    ] = None,
+    blackouts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--blackout",
+            metavar="WINDOW",
+            help="Start nothing in it, such as 'mon-fri 09:00-17:00:defer' or ':drop'; may be repeated.",
+        ),
+    ] = None,
+    jitter: Annotated[
+        Text,
+        typer.Option("--jitter", metavar="SPAN", help="Start up to this much later: 5m, or random:5m."),
+    ] = None,
+    assertions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--assert",
+            metavar="TEXT",
+            help="What `cronq check` is to hold, such as 'never on sat,sun'; may be repeated.",
+        ),
+    ] = None,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not look whether the program exists.")
     ] = False,

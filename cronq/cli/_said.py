@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cronq.render.text import plain
 from cronq.render.times import offset_change, relative, wall
 
 if TYPE_CHECKING:
+    from cronq.cli._schedules import Times
     from cronq.cli._session import Session
     from cronq.model import Job
 
@@ -25,6 +27,14 @@ def next_run(session: Session, job: Job) -> str:
     change = offset_change(job.next_fire_at, now, zone)
     text = f"{moment} {tz}" if moment.startswith(when) else f"{when} ({moment} {tz})"
     return f"next run {text} {change}".rstrip()
+
+
+def tell_layers(session: Session, job: Job, times: Times) -> None:
+    """Say the sentence about a job's fire times, if there is more to them than its schedule."""
+    from cronq.cli._schedules import is_layered, sentence_of
+
+    if is_layered(job.definition):
+        session.line(f"  {plain(sentence_of(times, job.definition))}")
 
 
 def zone_label(session: Session, tz: str) -> str:

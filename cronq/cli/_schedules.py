@@ -4,40 +4,95 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq.clock import datetime_from_us
-from cronq.errors import ScheduleError, StoreCorrupt, TimezoneError
-from cronq.model import Job, Micros
+from cronq.errors import ScheduleError, StoreCorrupt, StoreMissing, TimezoneError
+from cronq.model import Definition, Job, Micros
 from cronq.render.text import plain
 
 if TYPE_CHECKING:
-    from cronq.schedule import Schedule
+    from cronq.cli._session import Session
+    from cronq.schedule import Arrangement, Schedule
+    from cronq.store import Store
+
+    Times = Schedule | Arrangement
 
 _FIELDS = 5
+NO_CALENDARS: Mapping[str, str] = {}
 
 
-def schedule_of(job: Job) -> Schedule:
-    """Return a stored job's schedule.
+def known_calendars(session: Session) -> Mapping[str, str]:
+    """Return the named calendars; none where there is no database yet."""
+    try:
+        with session.store(read_only=True) as store:
+            return store.calendars()
+    except StoreMissing:
+        if session.options.db or session.environment.environ.get("CRONQ_DB"):
+            raise
+        return NO_CALENDARS
+
+
+def calendars_for(store: Store, definitions: Iterable[Definition]) -> Mapping[str, str]:
+    """Return the named calendars, read only if one of the definitions uses any."""
+    return store.calendars() if any(one.calendars for one in definitions) else NO_CALENDARS
+
+
+def times_of(job: Job, calendars: Mapping[str, str] = NO_CALENDARS) -> Times:
+    """Return a stored job's fire times.
 
     Raises:
         TimezoneError: Its zone is gone from the zone data.
+        ScheduleError: A calendar of it is gone, or the package that knows its dates.
         StoreCorrupt: What is stored cannot be read.
     """
-    from cronq.schedule import parse
+    from cronq.timing import times_of
 
-    definition = job.definition
     try:
-        return parse(definition.schedule, tz=definition.tz, name=job.name, dst=definition.dst)
+        return times_of(job, calendars)
     except TimezoneError as error:
         raise TimezoneError(
             f"{job.name}: {error.message}",
             hint=f"the zone data has lost it; choose another: cronq set {job.name} --tz ZONE",
         ) from error
     except ScheduleError as error:
+        if job.definition.calendars:
+            raise ScheduleError(f"{job.name}: {error.message}", hint=error.hint) from error
         raise StoreCorrupt(f"the schedule of {job.name} cannot be read: {error.message}") from error
+
+
+def schedule_in(times: Times) -> Schedule:
+    """Return the schedule alone, without bounds and calendars."""
+    from cronq.schedule import Schedule
+
+    return times if isinstance(times, Schedule) else times.schedule
+
+
+def sentence_of(times: Times, definition: Definition) -> str:
+    """Return the whole sentence about when a job runs."""
+    from cronq.schedule import Schedule
+    from cronq.schedule.describe import describe
+
+    blackouts = jitter = None
+    if definition.blackouts:
+        from cronq.schedule.blackout import read_blackouts
+
+        blackouts = read_blackouts(definition.blackouts, definition.tz)
+    if definition.jitter is not None:
+        from cronq.schedule.placement import parse_jitter
+
+        jitter = parse_jitter(definition.jitter)
+    if isinstance(times, Schedule):
+        return describe(times, None, (), blackouts, jitter)
+    return describe(times.schedule, times.bounds, times.uses, blackouts, jitter)
+
+
+def is_layered(definition: Definition) -> bool:
+    """Return whether there is more to say about when it runs than its schedule."""
+    d = definition
+    return bool(d.valid_from or d.valid_until or d.calendars or d.blackouts or d.jitter)
 
 
 def read_schedule(text: str, *, tz: str, name: str, dst: str, now: Micros) -> Schedule:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import shlex
 
 from cronq.cli._command import shown
+from cronq.cli._layers import LABELS, NONE
 from cronq.model import Command, CommandKind, Definition
 from cronq.render.text import plain
+
+LISTS = frozenset({"calendars", "blackouts", "assertions"})
+"""Fields that hold several texts, each given by an option of its own."""
 
 
 def differences(old: Definition, new: Definition) -> list[tuple[str, str, str]]:
@@ -15,9 +19,13 @@ def differences(old: Definition, new: Definition) -> list[tuple[str, str, str]]:
     for field in Definition._fields:
         before, after = getattr(old, field), getattr(new, field)
         if before != after:
-            label = field.removesuffix("_s").replace("_", "-")
-            found.append((label, value_words(field, before), value_words(field, after)))
+            found.append((label_of(field), value_words(field, before), value_words(field, after)))
     return found
+
+
+def label_of(name: str) -> str:
+    """Return what a field of a definition is called: as its option, without the dashes."""
+    return LABELS.get(name, name.removesuffix("_s").replace("_", "-"))
 
 
 def value_words(name: str, value: object) -> str:
@@ -28,6 +36,8 @@ def value_words(name: str, value: object) -> str:
         return shown(value)
     if name == "env" and isinstance(value, tuple):
         return ", ".join(key for key, _ in value) or "none"
+    if name in LISTS and isinstance(value, tuple):
+        return "; ".join(plain(str(item)) for item in value) or NONE
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     if name.endswith("_s") and isinstance(value, int | float):
@@ -53,9 +63,10 @@ def undo_words(old: Definition, new: Definition) -> list[str]:
             command = _undo_command(before)
         elif field == "env":
             words += _undo_env(dict(before), dict(after))
+        elif field in LISTS:
+            words += [f"--{label_of(field)} {shlex.quote(plain(text))}" for text in before or (NONE,)]
         else:
-            option = field.removesuffix("_s").replace("_", "-")
-            words.append(f"--{option} {shlex.quote(value_words(field, before))}")
+            words.append(f"--{label_of(field)} {shlex.quote(value_words(field, before))}")
     return words + command
 
 

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cronq.cli._change import change_jobs
-from cronq.cli._definition import check_name, draft_from, warn_about
-from cronq.cli._documents import definition_document, job_document
+from cronq.cli._definition import check_future, check_name, draft_from, take_layers, warn_about
+from cronq.cli._documents import defined_document
 from cronq.cli._fields import DefiningCommand
-from cronq.cli._said import hint_about_scheduler, next_run
-from cronq.cli._schedules import one_schedule, read_future_schedule
+from cronq.cli._said import hint_about_scheduler, next_run, tell_layers
+from cronq.cli._schedules import NO_CALENDARS, known_calendars, one_schedule, read_future_schedule
 from cronq.cli._session import Session
-from cronq.errors import CronqError, InvariantError, JobExists, UsageError
+from cronq.errors import CronqError, InvariantError, JobExists, TimezoneError, UsageError
 from cronq.model import Command, CommandKind, Definition, Job, Micros
 from cronq.plan import Launch
 from cronq.store import DueJob, JobChange, NewJob, Store
+from cronq.timing import fire_times
 
 if TYPE_CHECKING:
-    from cronq.schedule import Schedule
+    from cronq.cli._schedules import Times
 
 USAGE = "add NAME SCHEDULE [options] -- COMMAND [ARG...]"
 EXAMPLES = (
@@ -48,20 +49,20 @@ def command(
     """
     session = Session.of(ctx)
     given = list(words or [])
-    definition, schedule = _read(session, given)
+    definition, times = _read(session, given)
     name = given[0]
-    new = NewJob(name, definition, schedule.next_us(session.started_at), schedule.at_startup)
+    new = NewJob(name, definition, times.next_us(session.started_at), times.at_startup)
     if session.fields.get("dry_run"):
         job = Job(0, name, 1, definition, session.started_at, session.started_at, new.next_fire_at)
-        _answer(session, job, "would add")
+        _answer(session, job, times, "would add")
         return 0
     job, verb = _store(session, new, replace_job=replace_job, paused=paused)
-    _answer(session, job, verb)
+    _answer(session, job, times, verb)
     hint_about_scheduler(session)
     return 0
 
 
-def _read(session: Session, given: list[str]) -> tuple[Definition, Schedule]:
+def _read(session: Session, given: list[str]) -> tuple[Definition, Times]:
     """Check everything that was asked for, before anything is touched."""
     if not given:
         raise UsageError("there is no name", hint=f"usage: cronq {USAGE}")
@@ -79,6 +80,9 @@ def _read(session: Session, given: list[str]) -> tuple[Definition, Schedule]:
         schedule = read_future_schedule(text, tz=tz, name=name, dst=dst, now=session.started_at)
     except CronqError as error:
         draft.problems.insert(0, error)
+    calendars = known_calendars(session) if session.fields.get("calendars") else NO_CALENDARS
+    zone = tz if schedule or not isinstance(draft.problems[0], TimezoneError) else None
+    take_layers(draft, session, tz=zone, now=session.started_at, calendars=calendars)
     if wrong_name:
         draft.problems.insert(0, wrong_name)
     draft.values["schedule"] = schedule.text if schedule else ""
@@ -86,8 +90,10 @@ def _read(session: Session, given: list[str]) -> tuple[Definition, Schedule]:
     definition = draft.over(Definition(nothing, schedule.text if schedule else "", tz=tz))
     if schedule is None:
         raise InvariantError("a schedule was neither read nor refused")
-    warn_about(session, schedule, definition, draft)
-    return definition, schedule
+    times = fire_times(definition, name, calendars)
+    check_future(times, definition, session.started_at)
+    warn_about(session, times, definition, draft)
+    return definition, times
 
 
 def _store(session: Session, new: NewJob, *, replace_job: bool, paused: bool) -> tuple[Job, str]:
@@ -120,11 +126,11 @@ def _replaced(session: Session, store: Store, new: NewJob, *, paused: bool) -> J
     return after
 
 
-def _answer(session: Session, job: Job, verb: str) -> None:
+def _answer(session: Session, job: Job, times: Times, verb: str) -> None:
     if session.options.json:
-        document = job_document(job) | {"definition": definition_document(job.definition, reveal=False)}
-        session.json({"job": document})
+        session.json({"job": defined_document(job, times)})
     elif session.options.quiet:
         session.line(job.name)
     else:
         session.line(f"{verb} {job.name} · {next_run(session, job)}")
+        tell_layers(session, job, times)

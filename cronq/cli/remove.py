@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from cronq.cli._change import change_jobs, skip_due
 from cronq.cli._said import confirm
+from cronq.cli._schedules import calendars_for
 from cronq.cli._session import Session
 from cronq.errors import UsageError
 from cronq.model import Micros
@@ -50,7 +52,7 @@ def command(
         if question and not yes and not confirm(session, question):
             session.tell("nothing was changed")
             return 1
-        changed = change_jobs(session, store, chosen, _remove)
+        changed = change_jobs(session, store, chosen, partial(_remove, store))
     _answer(session, [before.name for before, _ in changed], "removed")
     return 0
 
@@ -77,7 +79,7 @@ def _them(names: list[str]) -> str:
     return joined(names) if len(names) <= 5 else count_of(len(names), "job")
 
 
-def _remove(due: DueJob, launch: Launch, now: Micros) -> JobChange:
+def _remove(store: Store, due: DueJob, launch: Launch, now: Micros) -> JobChange:
     reason = "paused" if due.job.paused_at is not None else "removed"
-    launch = skip_due(due, now, reason)
+    launch = skip_due(due, now, reason, calendars_for(store, [due.job.definition]))
     return JobChange(launch._replace(next_fire_at=None), removed=True)

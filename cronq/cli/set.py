@@ -8,21 +8,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cronq.cli._change import change_jobs, settle
-from cronq.cli._definition import Draft, draft_from, warn_about
-from cronq.cli._documents import definition_document, job_document
+from cronq.cli._definition import FIRING, Draft, check_future, draft_from, take_layers, warn_about
+from cronq.cli._documents import defined_document
 from cronq.cli._fields import DefiningCommand
-from cronq.cli._said import hint_about_scheduler, next_run
-from cronq.cli._schedules import one_schedule, read_future_schedule, schedule_of
+from cronq.cli._said import hint_about_scheduler, next_run, tell_layers
+from cronq.cli._schedules import (
+    NO_CALENDARS,
+    calendars_for,
+    one_schedule,
+    read_future_schedule,
+    times_of,
+)
 from cronq.cli._session import Session
 from cronq.cli._values import differences, undo_words
-from cronq.errors import UsageError
+from cronq.errors import CronqError, TimezoneError, UsageError
 from cronq.model import Job, Micros
 from cronq.plan import Launch
 from cronq.render.text import Tone, Word
 from cronq.store import DueJob, JobChange
+from cronq.timing import fire_times
 
 if TYPE_CHECKING:
-    from cronq.schedule import Schedule
+    from collections.abc import Mapping
+
+    from cronq.store import Store
 
 USAGE = "set NAME [SCHEDULE] [options] [-- COMMAND [ARG...]]"
 EXAMPLES = ("cronq set backup '30 2 * * *'", "cronq set backup --timeout 1h --retries 3")
@@ -39,7 +48,8 @@ def command(
     """Change a job: what is named changes, all else stays.
 
     Fire times that are due already are settled under the old definition; runs that exist keep theirs.
-    `--timeout none`, `--env-file none`, `--stdin none` and `--max-running none` take a limit or a file away.
+    `none` takes away what --timeout, --env-file, --stdin, --max-running, --from, --until, --calendar,
+    --blackout, --jitter or --assert gave. Of the last, those that may be repeated are given anew as a whole.
     """
     session = Session.of(ctx)
     if not words:
@@ -50,36 +60,45 @@ def command(
         after = "" if session.argv is None else f" -- {shlex.join(session.argv)}"
         cwd = session.environment.cwd()
         schedule_text = one_schedule(words[1:], before=f"cronq set {words[0]}", after=after, cwd=cwd)
-    change = _Redefinition(session, schedule_text)
-    if session.fields.get("dry_run"):
-        with session.store(read_only=True) as store:
-            due = store.due(words[:1])[0]
-        after_change = change(due, settle(due, session.started_at), session.started_at)
-        job = due.job
-        changed = (
-            [(job, job._replace(definition=after_change.definition or job.definition))]
-            if after_change
-            else []
-        )
-    else:
-        with session.store() as store:
+    with session.store(read_only=bool(session.fields.get("dry_run"))) as store:
+        change = _Redefinition(session, store, schedule_text)
+        if session.fields.get("dry_run"):
+            changed = _planned(session, store, words[0], change)
+        else:
             changed = change_jobs(session, store, words[:1], change)
-    _answer(session, words[0], changed)
+        calendars = calendars_for(store, (after.definition for _, after in changed))
+    _answer(session, words[0], changed, calendars)
     return 0
+
+
+def _planned(session: Session, store: Store, name: str, change: _Redefinition) -> list[tuple[Job, Job]]:
+    """Return the job as it is and as it would be."""
+    ((job, active),) = store.due([name])
+    now = session.started_at
+    settled = settle(DueJob(job, active), now, calendars_for(store, [job.definition]))
+    after = change(DueJob(job, active), settled, now)
+    if after is None or after.definition is None:
+        return []
+    return [(job, job._replace(definition=after.definition, next_fire_at=after.settled.next_fire_at))]
 
 
 class _Redefinition:
     """The change that the options ask for, of whatever the job is when it is read."""
 
-    def __init__(self, session: Session, schedule_text: str | None) -> None:
+    def __init__(self, session: Session, store: Store, schedule_text: str | None) -> None:
         self._session = session
+        self._store = store
         self._schedule_text = schedule_text
         self._warned = False
 
     def __call__(self, due: DueJob, launch: Launch, now: Micros) -> JobChange | None:
         job = due.job
         draft = draft_from(self._session, base=job.definition)
-        schedule = self._schedule(job, draft, now)
+        calendars = NO_CALENDARS
+        if job.definition.calendars or self._session.fields.get("calendars"):
+            calendars = self._store.calendars()
+        tz = self._take_schedule(job, draft, now)
+        take_layers(draft, self._session, tz=tz, now=now, calendars=calendars, base=job.definition)
         definition = draft.over(job.definition)
         if not draft.values:
             raise UsageError(
@@ -88,35 +107,43 @@ class _Redefinition:
             )
         if definition == job.definition:
             return None
+        times = fire_times(definition, job.name, calendars)
+        if draft.values.keys() & {"schedule", "tz", "dst", *FIRING}:
+            check_future(times, definition, now)
+            launch = launch._replace(next_fire_at=times.next_us(now))
         if not self._warned:
             self._warned = True
-            warn_about(self._session, schedule, definition, draft)
-        if draft.values.keys() & {"schedule", "tz", "dst"}:
-            launch = launch._replace(next_fire_at=schedule.next_us(now))
-        return JobChange(launch, definition, paused_at=job.paused_at, at_startup=schedule.at_startup)
+            warn_about(self._session, times, definition, draft)
+        return JobChange(launch, definition, paused_at=job.paused_at, at_startup=times.at_startup)
 
-    def _schedule(self, job: Job, draft: Draft, now: Micros) -> Schedule:
-        """Return the schedule afterwards; put what is new about it into the draft."""
+    def _take_schedule(self, job: Job, draft: Draft, now: Micros) -> str | None:
+        """Put what is new about the schedule into the draft; return its zone, None if that is wrong."""
         old = job.definition
         tz = self._session.tz(old.tz)
         if self._session.options.tz is not None:
             draft.values["tz"] = tz
         dst = str(draft.values.get("dst", old.dst))
         if self._schedule_text is None and (tz, dst) == (old.tz, old.dst):
-            return schedule_of(job)
+            return tz
         text = self._schedule_text if self._schedule_text is not None else old.schedule
-        schedule = read_future_schedule(text, tz=tz, name=job.name, dst=dst, now=now)
+        try:
+            schedule = read_future_schedule(text, tz=tz, name=job.name, dst=dst, now=now)
+        except TimezoneError as error:
+            draft.problems.insert(0, error)
+            return None
+        except CronqError as error:
+            draft.problems.insert(0, error)
+            return tz
         if self._schedule_text is not None:
             draft.values["schedule"] = schedule.text
-        return schedule
+        return tz
 
 
-def _answer(session: Session, name: str, changed: list[tuple[Job, Job]]) -> None:
+def _answer(
+    session: Session, name: str, changed: list[tuple[Job, Job]], calendars: Mapping[str, str]
+) -> None:
     if session.options.json:
-        jobs = [
-            job_document(after) | {"definition": definition_document(after.definition, reveal=False)}
-            for _, after in changed
-        ]
+        jobs = [defined_document(after, times_of(after, calendars)) for _, after in changed]
         session.json({"changed": bool(changed), "job": jobs[0] if jobs else None})
         return
     if session.options.quiet:
@@ -128,6 +155,7 @@ def _answer(session: Session, name: str, changed: list[tuple[Job, Job]]) -> None
     before, after = changed[0]
     verb = "would change" if session.fields.get("dry_run") else "changed"
     session.line(f"{verb} {name} · {next_run(session, after)}")
+    tell_layers(session, after, times_of(after, calendars))
     for label, old, new in differences(before.definition, after.definition):
         session.words("  ", Word(label, Tone.DIM), f"  {old} → {new}")
     undo = undo_words(before.definition, after.definition)

@@ -9,9 +9,10 @@ import typer
 from cronq.cli._command import shown
 from cronq.cli._documents import definition_document, job_document, run_document
 from cronq.cli._said import zone_label
-from cronq.cli._schedules import schedule_of
+from cronq.cli._schedules import calendars_for, sentence_of, times_of
 from cronq.cli._session import Session
-from cronq.cli._values import value_words
+from cronq.cli._starts import start_of
+from cronq.cli._values import label_of, value_words
 from cronq.clock import datetime_from_us
 from cronq.model import Attempt, Definition, Job, Micros, Outcome, Run
 from cronq.plan import Active
@@ -25,7 +26,7 @@ from cronq.store import RunQuery, Store
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from cronq.schedule import Schedule
+    from cronq.cli._schedules import Times
 
 USAGE = "show NAME [options]"
 EXAMPLES = ("cronq show backup", "cronq show backup --json | jq .job.definition.command")
@@ -50,14 +51,15 @@ def command(
         ((job, active),) = [(due.job, due.active) for due in store.due([name])]
         runs = store.runs(RunQuery(job_names=(name,), limit=5))
         history = _history(store, name)
+        calendars = calendars_for(store, [job.definition])
     if session.options.quiet:
         session.line(job.name)
         return 0
-    schedule = schedule_of(job)
+    times = times_of(job, calendars)
     if session.options.json:
-        session.json({"job": _document(session, job, active, schedule, runs, reveal=reveal)})
+        session.json({"job": _document(session, job, active, times, runs, reveal=reveal)})
     elif session.for_people:
-        _tell(session, job, active, schedule, runs, history, reveal=reveal)
+        _tell(session, job, active, times, runs, history, reveal=reveal)
     else:
         pairs = _definition_pairs(job.definition, all_fields=True, reveal=reveal)
         session.rows(["key", "value"], ([label, word.text] for label, word in [*_facts(job), *pairs]))
@@ -84,7 +86,7 @@ def _tell(
     session: Session,
     job: Job,
     active: Active,
-    schedule: Schedule,
+    times: Times,
     runs: list[tuple[Run, Attempt | None]],
     history: list[tuple[Outcome, float | None]],
     *,
@@ -94,7 +96,7 @@ def _tell(
     zone = session.zone(job.definition.tz)
     session.words(
         Word(plain(job.name), Tone.BOLD),
-        f"  {plain(schedule.explain())}  ({zone_label(session, schedule.tz)})",
+        f"  {plain(sentence_of(times, job.definition))}  ({zone_label(session, job.definition.tz)})",
     )
     session.line()
     pairs = _definition_pairs(job.definition, all_fields=session.options.verbose, reveal=reveal)
@@ -107,26 +109,30 @@ def _tell(
     if active.total:
         pairs.append(("active", Word(f"{active.running} running, {active.queued} queued")))
     session.lines(facts(pairs, style, indent="  "))
-    _tell_next(session, job, schedule, zone)
+    _tell_next(session, job, times, zone)
     _tell_runs(session, runs, history, zone)
 
 
-def _tell_next(session: Session, job: Job, schedule: Schedule, zone: tzinfo) -> None:
+def _tell_next(session: Session, job: Job, times: Times, zone: tzinfo) -> None:
+    from cronq.timing import placement_of
+
     if job.paused_at is not None:
         return
     now = session.started_at
     at = job.next_fire_at
+    placement = placement_of(job)
     session.words("")
     session.words(Word("next", Tone.DIM))
     for _ in range(3):
         if at is None:
             break
-        note = schedule.notes_at(datetime_from_us(at)) or ""
-        extra = "  ".join(text for text in (offset_change(at, now, zone), note) if text)
+        note = times.notes_at(datetime_from_us(at)) or ""
+        start = start_of(placement, at, zone)
+        extra = "  ".join(text for text in (offset_change(at, now, zone), note, start.note) if text)
         session.line(f"  {_moment(at, now, zone)}  {extra}".rstrip())
-        at = schedule.next_us(at)
+        at = times.next_us(at)
     if job.next_fire_at is None:
-        session.line("  at the start of the scheduler" if schedule.at_startup else "  never again")
+        session.line("  at the start of the scheduler" if times.at_startup else "  never again")
 
 
 def _tell_runs(
@@ -172,7 +178,7 @@ def _definition_pairs(definition: Definition, *, all_fields: bool, reveal: bool)
             text = shown(value)
         else:
             text = value_words(field, value)
-        pairs.append((field.removesuffix("_s").replace("_", "-"), Word(text)))
+        pairs.append((label_of(field), Word(text)))
     return pairs
 
 
@@ -180,14 +186,14 @@ def _document(
     session: Session,
     job: Job,
     active: Active,
-    schedule: Schedule,
+    times: Times,
     runs: list[tuple[Run, Attempt | None]],
     *,
     reveal: bool,
 ) -> dict[str, object]:
-    warnings = schedule.warnings(datetime_from_us(session.started_at))
+    warnings = times.warnings(datetime_from_us(session.started_at))
     return job_document(job) | {
-        "sentence": schedule.explain(),
+        "sentence": sentence_of(times, job.definition),
         "warnings": [warning.message for warning in warnings],
         "queued": active.queued,
         "running": active.running,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cronq.cli._schedules import schedule_of
 from cronq.cli._terminal import Environment
 from cronq.cli.app import main
 from cronq.clock import us_from_datetime
@@ -16,6 +15,7 @@ from cronq.model import SECOND, AttemptEnd, AttemptStart, Micros, Outcome, Usage
 from cronq.plan import decide
 from cronq.schedule.instant import parse_instant
 from cronq.store import Store, find_place, open_store
+from cronq.timing import placement_of, times_of
 
 
 class Stream(io.StringIO):
@@ -113,7 +113,11 @@ class World:
         """Launch what is due, as the scheduler does."""
         store = self.store()
         due = store.due_jobs(self.now, limit=100)
-        store.launch([decide(d.job, schedule_of(d.job), d.active, self.now) for d in due], now=self.now)
+        known = store.calendars()
+        store.launch(
+            [decide(d.job, times_of(d.job, known), d.active, self.now, placement_of(d.job)) for d in due],
+            now=self.now,
+        )
         store.close()
 
     def start(self) -> int:

@@ -11,6 +11,7 @@ from cronq.cli._app import load
 from cronq.cli._commands import ENTRIES, Entry
 from cronq.cli._fields import FIELDS, definition_options
 from cronq.cli._help import command_help
+from cronq.cli._layers import Layers
 from cronq.cli._options import names_in, shared
 from cronq.model import Definition
 
@@ -53,5 +54,6 @@ def test_command_is_documented(entry: Entry) -> None:
 def test_every_field_of_a_definition_has_an_option() -> None:
     read = {field.name for field in FIELDS}
     by_hand = {"command", "schedule", "tz", "cwd", "path", "env", "env_file", "stdin"}
+    by_hand |= set(Layers._fields) - {"calendar_option"}
     assert read | by_hand == set(Definition._fields)
     assert {field.option for field in FIELDS} <= set(names_in(definition_options))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.cli._schedules import one_schedule, schedule_of, was_expanded
+from cronq.cli._schedules import one_schedule, times_of, was_expanded
 from cronq.errors import ScheduleError, StoreCorrupt, TimezoneError
 from cronq.model import Command, CommandKind, Definition, Job
 
@@ -66,10 +66,10 @@ def job(**definition: str) -> Job:
 
 def test_stored_zone_that_is_gone_names_the_way_out() -> None:
     with pytest.raises(TimezoneError) as caught:
-        schedule_of(job(tz="Mars/Base"))
+        times_of(job(tz="Mars/Base"))
     assert "cronq set a --tz" in caught.value.hint
 
 
 def test_stored_schedule_that_cannot_be_read_is_corruption() -> None:
     with pytest.raises(StoreCorrupt):
-        schedule_of(job(schedule="nonsense"))
+        times_of(job(schedule="nonsense"))
