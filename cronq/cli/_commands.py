@@ -43,6 +43,7 @@ ENTRIES = (
     Entry("runs", "Look", "Show the history of runs"),
     Entry("logs", "Look", "Show the output of a run"),
     Entry("status", "Look", "Show whether a scheduler runs, and where the database is"),
+    Entry("check", "Maintain", "Look for what may be wrong with the jobs, and check their assertions"),
     Entry("exec", "Maintain", "Run a job's command here and now, in the scheduler's environment"),
     Entry("doctor", "Maintain", "Check that everything is in order, and say what to do if not"),
     Entry("init", "Maintain", "Make a database for this project, or accept the one it has"),
