@@ -23,13 +23,15 @@ class Tally:
     failed: int = 0
 
 
+Tail = Callable[[AttemptEnd], tuple[str, ...]]
+"""Gives the last lines that an attempt printed, of those attempts whose lines are wanted."""
+
+
 class Reporter:
     """Turns what was written to the ledger into events; told after the commit, never before."""
 
-    def __init__(
-        self, store: Store, tell: events.Sink, tail: Callable[[AttemptKey], tuple[str, ...]]
-    ) -> None:
-        """Speak through `tell`; `tail` gives the last lines that an attempt printed."""
+    def __init__(self, store: Store, tell: events.Sink, tail: Tail) -> None:
+        """Speak through `tell`, and show what `tail` gives."""
         self.tally = Tally()
         self._store = store
         self._tell = tell
@@ -94,9 +96,14 @@ class Reporter:
     def ended(self, end: AttemptEnd, after: Run | None, now: Micros) -> None:
         """Tell how an attempt ended; `after` is its run now, None if the ledger refused the end."""
         claim = self._claims.pop(end.key, None)
-        self._started.pop(end.key, None)
+        started_at = self._started.pop(end.key, end.started_at)
+        if after is None:
+            end, after = self._as_recorded(end)
         if claim is None or after is None:
             return
+        duration_s = end.usage.duration_s if end.usage else 0.0
+        if end.usage is None and started_at is not None:
+            duration_s = max(0, end.finished_at - started_at) / SECOND
         is_done = after.state is State.DONE
         if is_done:
             self.tally.finished += 1
@@ -112,15 +119,32 @@ class Reporter:
                 end.reason,
                 end.exit_code,
                 end.signal,
-                end.usage.duration_s if end.usage else 0.0,
+                duration_s,
                 None if is_done else (after.available_at - now) / SECOND,
                 after.failures,
                 claim.definition.retries,
-                () if end.outcome is Outcome.SUCCESS else self._tail(end.key),
+                self._tail(end),
             )
         )
         for survivor in end.survivors:
             self.notice(now, "warning", f"{claim.run.job} #{claim.run.id}: process {survivor} survived KILL")
+
+    def _as_recorded(self, end: AttemptEnd) -> tuple[AttemptEnd, Run | None]:
+        """Return the end that the ledger has: an earlier scheduler's worker was faster with the truth."""
+        detail = self._store.run(end.key[0])
+        for attempt in detail.attempts:
+            if attempt.attempt == end.key[1] and attempt.outcome is not None:
+                recorded = end._replace(
+                    outcome=attempt.outcome,
+                    finished_at=attempt.finished_at or end.finished_at,
+                    reason=attempt.reason,
+                    exit_code=attempt.exit_code,
+                    signal=attempt.signal,
+                    usage=attempt.usage,
+                    survivors=(),
+                )
+                return recorded, detail.run
+        return end, None
 
     def notice(self, now: Micros, level: str, message: str) -> None:
         """Tell something that a person should read."""

@@ -25,9 +25,9 @@ from enum import IntEnum
 from cronq import __version__, events, plan
 from cronq.clock import Clock
 from cronq.errors import CronqError, ExitCode, StoreError
-from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Job, Micros, Outcome
+from cronq.model import SECOND, AttemptEnd, AttemptStart, Job, Micros, Outcome
 from cronq.patience import Patience
-from cronq.reporter import Reporter
+from cronq.reporter import Reporter, Tail
 from cronq.rezone import follow_zone_data
 from cronq.store import Held, JobChange, Store
 from cronq.store.base import DueJob
@@ -107,7 +107,7 @@ class Scheduler:
         boot_id: str,
         options: Options | None = None,
         tell: events.Sink = events.ignore,
-        tail: Callable[[AttemptKey], tuple[str, ...]] = lambda _key: (),
+        tail: Tail = lambda _end: (),
     ) -> None:
         """Take over a store whose lock is held.
 
@@ -118,7 +118,7 @@ class Scheduler:
             boot_id: Of this boot; attempts of another one cannot be alive.
             options: How to run.
             tell: Where events go.
-            tail: Gives the last lines that an attempt printed.
+            tail: Gives the last lines that an attempt printed, if they are wanted.
         """
         self.store = store
         self.workers = workers

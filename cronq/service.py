@@ -16,7 +16,7 @@ from types import FrameType
 from cronq import events, lock
 from cronq.doorbell import Doorbell
 from cronq.errors import ExitCode, StoreFull
-from cronq.model import AttemptKey
+from cronq.model import AttemptEnd, Outcome
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, open_store
 from cronq.systemd import Notifier
@@ -37,6 +37,7 @@ def run_scheduler(
     *,
     tell: events.Sink,
     redraw: Callable[[events.Snapshot], None] | None = None,
+    wants_tail: Callable[[Outcome], bool] = lambda outcome: outcome is not Outcome.SUCCESS,
     environ: Mapping[str, str] = os.environ,
 ) -> ExitCode:
     """Be the scheduler of a store until told to stop.
@@ -46,6 +47,7 @@ def run_scheduler(
         options: How to run.
         tell: Where events go.
         redraw: Called with the present state each second, for a live footer.
+        wants_tail: Whose last lines of output go with the event of their end.
         environ: Tells of systemd, and which projects are trusted.
 
     Raises:
@@ -65,8 +67,8 @@ def run_scheduler(
         boot_id = kernel.boot_id()
         workers = Pool(clock, place, size=options.slots, boot_id=boot_id)
 
-        def tail(key: AttemptKey) -> tuple[str, ...]:
-            return tail_lines(place.log_file(*key))
+        def tail(end: AttemptEnd) -> tuple[str, ...]:
+            return tail_lines(place.log_file(*end.key)) if wants_tail(end.outcome) else ()
 
         scheduler = Scheduler(store, workers, clock, boot_id=boot_id, options=options, tell=tell, tail=tail)
         stack.enter_context(_listening(scheduler))

@@ -9,6 +9,7 @@ import typer
 
 from cronq.cli._session import Session
 from cronq.errors import UsageError
+from cronq.model import Outcome
 
 USAGE = "run [--workers N] [--for DURATION] [--until-idle]"
 EXAMPLES = ("cronq run", "cronq run --workers 4 --for 10m")
@@ -79,6 +80,9 @@ def command(
             options,
             tell=display.event,
             redraw=display.redraw if display.animated else None,
+            wants_tail=lambda outcome: (
+                output is Output.ALL or (output is Output.FAIL and outcome is not Outcome.SUCCESS)
+            ),
             environ=session.environment.environ,
         )
     finally:

@@ -133,7 +133,9 @@ def _since(session: Session, text: str | None) -> Micros | None:
 def _read(session: Session, query: RunQuery) -> tuple[list[tuple[Run, Attempt | None]], list[Job]]:
     try:
         with session.store(read_only=True) as store:
-            return store.runs(query), store.named_jobs(query.job_names)
+            runs = store.runs(query)
+            # Removed jobs have a history and no next run; those that never ran are there to be asked.
+            return runs, [] if runs else store.named_jobs(query.job_names)
     except StoreMissing:
         if query.job_names or session.options.db or session.environment.environ.get("CRONQ_DB"):
             raise

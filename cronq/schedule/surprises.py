@@ -176,7 +176,8 @@ def _about_steps(syntax: FieldSyntax) -> list[ScheduleWarning]:
     found = []
     for item in syntax.items:
         message = ""
-        if item.step > item.high - item.low:
+        # Without a step of its own an item has 1: nothing to warn of, also where `high` is no upper end.
+        if item.step > max(1, item.high - item.low):
             message = _too_large(syntax.field, item)
         elif item.kind == "all" and item.step > 1:
             message = _uneven(syntax.field, item)

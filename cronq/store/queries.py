@@ -73,6 +73,12 @@ SELECT {JOB_COLUMNS} {JOB_FROM}
 WHERE j.removed_at IS NULL AND j.name > ? AND j.next_fire_at IS NOT NULL ORDER BY j.name LIMIT ?
 """
 
+# `runs NAME`: the job of that name and its removed namesakes. Indexes job_name and job_tombstone.
+JOB_IDS = """
+SELECT id FROM job WHERE name = :name AND removed_at IS NULL
+UNION ALL SELECT id FROM job WHERE name = :name AND removed_at IS NOT NULL
+"""
+
 # Suggestions for an unknown name.
 JOB_NAMES = "SELECT name FROM job WHERE removed_at IS NULL"
 
@@ -87,7 +93,9 @@ WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at 
 JOB_STARTUP = """
 SELECT id, revision, (SELECT json_extract(document, '$.priority') FROM definition d
     WHERE d.job_id = job.id AND d.revision = job.revision)
-FROM job WHERE at_startup = 1 AND paused_at IS NULL AND removed_at IS NULL ORDER BY id
+FROM job WHERE at_startup = 1 AND paused_at IS NULL AND removed_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM run WHERE run.job_id = job.id AND run.trigger_key = ?)
+ORDER BY id
 """
 
 # Scheduler, before it sleeps. Index job_due.

@@ -200,7 +200,7 @@ class PeopleSide(Ledger):
 
     def runs(self, query: RunQuery) -> list[tuple[Run, Attempt | None]]:
         """Return runs, newest first, each with its last attempt."""
-        conditions, values = _conditions(query, [job.id for job in self.named_jobs(query.job_names)])
+        conditions, values = _conditions(query, self._ids_ever(query.job_names))
         # The few that are not done have indexes of their own; + keeps SQLite from walking all in order.
         order = "r.id" if query.state in {None, State.DONE} else "+r.id"
         listed = self._all(
@@ -210,6 +210,14 @@ class PeopleSide(Ledger):
             (*values, query.limit),
         )
         return [run_and_attempt(row) for row in listed]
+
+    def _ids_ever(self, names: Sequence[str]) -> list[int]:
+        """Return the ids of all jobs that have, or had, these names. Raises: JobNotFound."""
+        found = {name: self._all(queries.JOB_IDS, {"name": name}) for name in names}
+        unknown = [name for name, ids in found.items() if not ids]
+        if unknown:
+            raise self._unknown_jobs(unknown)
+        return [job_id for ids in found.values() for (job_id,) in ids]
 
     def calendars(self) -> dict[str, str]:
         """Return the named calendars' canonical texts, by name."""

@@ -56,7 +56,8 @@ class SchedulerSide(Ledger):
         """Queue one run of each start-up job that has not had one in this boot."""
         inserted = []
         with transaction(self._db, self._path):
-            for job_id, revision, priority in self._all(queries.JOB_STARTUP):
+            trigger_key = f"boot:{boot_id}"
+            for job_id, revision, priority in self._all(queries.JOB_STARTUP, (trigger_key,)):
                 values = rows.queued_values(
                     job_id,
                     revision,
@@ -64,7 +65,7 @@ class SchedulerSide(Ledger):
                     Trigger.STARTUP,
                     now,
                     logical_at=now,
-                    trigger_key=f"boot:{boot_id}",
+                    trigger_key=trigger_key,
                 )
                 row = self._maybe(queries.RUN_ADD, values)
                 if row is not None:

@@ -141,9 +141,7 @@ class CallableAttempt:
             args, kwargs = arguments(definition.command.args)
             kind = "exception"
             result = function(*args, **kwargs)
-            if hasattr(result, "__await__"):
-                _close(result)
-                raise TypeError("it returned a coroutine, which nobody awaits")
+            refuse_coroutine(result)
         except AttemptStopped:
             raise
         except SystemExit as error:
@@ -255,10 +253,14 @@ def exit_code_of(error: SystemExit) -> int:
     return 1
 
 
-def _close(awaitable: Any) -> None:  # noqa: ANN401 - whatever a job returned
-    close = getattr(awaitable, "close", None)
+def refuse_coroutine(result: object) -> None:
+    """Raise TypeError if a callable returned something to be awaited: it did nothing yet, and never will."""
+    if not hasattr(result, "__await__"):
+        return
+    close = getattr(result, "close", None)
     if callable(close):
         close()
+    raise TypeError("it returned a coroutine, which nobody awaits")
 
 
 class _Environment:

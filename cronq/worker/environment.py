@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from cronq.clock import datetime_from_us
 from cronq.model import SECOND, Claim, Micros
@@ -72,8 +70,11 @@ def _utc(at: Micros) -> str:
 
 
 def _local(at: Micros, tz: str) -> str:
-    zone = UTC if tz == "UTC" else ZoneInfo(tz)
-    return datetime_from_us(at).astimezone(zone).isoformat()
+    if tz == "UTC":
+        return datetime_from_us(at).isoformat()
+    from cronq.schedule.zones import zone  # the same data that computed the fire time
+
+    return datetime_from_us(at).astimezone(zone(tz)).isoformat()
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -79,7 +79,7 @@ def _execute(definition: Definition, environment: Mapping[str, str]) -> int:
 
 
 def _call(definition: Definition, environment: Mapping[str, str]) -> int:
-    from cronq.worker.callables import arguments, exit_code_of
+    from cronq.worker.callables import arguments, exit_code_of, refuse_coroutine
 
     os.environ.clear()
     os.environ.update(environment)
@@ -90,7 +90,7 @@ def _call(definition: Definition, environment: Mapping[str, str]) -> int:
     try:
         function = ModuleCache().load(definition.command.words[0], definition.cwd)
         args, kwargs = arguments(definition.command.args)
-        function(*args, **kwargs)
+        refuse_coroutine(function(*args, **kwargs))
     except SystemExit as error:
         return exit_code_of(error)
     except KeyboardInterrupt:

@@ -185,8 +185,12 @@ def is_of_attempt(place: Place, key: AttemptKey, pid: int) -> bool:
     It has the attempt's environment, or, if it was forked by a callable and executed nothing, its lock.
     """
     environment = kernel.environment_of(pid)
-    expected = (b"%d" % key[0], b"%d" % key[1])
-    if (environment.get(b"CRONQ_RUN_ID"), environment.get(b"CRONQ_ATTEMPT")) == expected:
+    # The database is part of it: each one numbers its runs from 1, and another's must not be killed for ours.
+    expected = (os.fsencode(place.database), b"%d" % key[0], b"%d" % key[1])
+    if (
+        tuple(environment.get(name) for name in (b"CRONQ_STORE", b"CRONQ_RUN_ID", b"CRONQ_ATTEMPT"))
+        == expected
+    ):
         return True
     return kernel.holds_file(pid, str(attempt_file(place, key)))
 

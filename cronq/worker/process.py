@@ -62,7 +62,7 @@ class Worker:
         self._inbox = inbox
         # A copy, because callables get an environment of their own.
         self._environ = dict(os.environ)
-        self._inherited = inherited_part(self._environ)
+        self._inherited = {**inherited_part(self._environ), "CRONQ_STORE": str(setup.place.database)}
         self._locks = liveness.AttemptLocks(setup.place, setup.name)
         self._callables = CallableAttempt(
             setup.place, locks=self._locks, inherited=self._inherited, inbox=inbox

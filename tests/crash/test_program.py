@@ -70,7 +70,8 @@ def test_killed_scheduler_kills_no_job_and_loses_no_fire_time(cronq: Cronq, tmp_
             assert (adopted["job"], adopted["run_id"]) == ("long", started["run_id"])
             with gate.open("w") as answer:
                 answer.write("done\n")
-            wait_until(lambda: cronq.rows("long")[0]["state"] == "done", "the end of the orphan")
+            told = second.wait_for("attempt_finished", job="long")
+            assert (told["outcome"], told["exit_code"]) == ("success", 3)
             second.wait_for("attempt_finished", job="tick")
             second.signal(signal.SIGTERM)
             assert second.ended() == 0
@@ -119,6 +120,61 @@ def test_killed_with_all_its_workers_the_run_is_abandoned_once_the_command_is_go
             gate.write_text("go\n")
             finished = second.wait_for("attempt_finished")
     assert (finished["outcome"], finished["reason"]) == ("abandoned", "exit status unknown")
+
+
+@linux_only
+def test_killing_a_run_leaves_the_same_numbered_run_of_another_database_alone(
+    cronq: Cronq, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir(mode=0o700)
+    other = Cronq(tmp_path / "other")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    cronq(
+        "add",
+        "stubborn",
+        "every 1h",
+        "--kill-after",
+        "100ms",
+        "--shell",
+        "trap '' TERM; sleep 1000 & wait; wait",
+    )
+    other("add", "bystander", "every 1h", "--shell", f"read answer < {gate}; echo $answer")
+    for place, job in ((cronq, "stubborn"), (other, "bystander")):
+        place("trigger", job)
+    with other.run() as beside, cronq.run() as first:
+        beside.wait_for("attempt_started", run_id=1)
+        command = first.wait_for("attempt_started", run_id=1)["pid"]
+        family = [
+            pid for pid in descendants(first.process.pid) if pid not in (command, *descendants(command))
+        ]
+        first.process.kill()
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with cronq.run() as second:
+            second.wait_for("run_adopted")
+            cronq("cancel", "1")
+            assert second.wait_for("attempt_finished")["outcome"] == "cancelled"
+        gate.write_text("unharmed\n")
+        assert beside.wait_for("attempt_finished")["outcome"] == "success"
+    assert other("logs", "1") == "unharmed\n"
+
+
+def test_output_all_shows_the_lines_of_successes_too(cronq: Cronq) -> None:
+    cronq("add", "job", "every 1h", "--", "echo", "hi")
+    cronq("trigger", "job")
+    with cronq.run("--until-idle", "--output", "all") as running:
+        assert running.wait_for("attempt_finished")["tail"] == ["hi"]
+
+
+def test_history_of_a_removed_job_is_still_found_by_its_name(cronq: Cronq) -> None:
+    cronq("add", "job", "every 1h", "--", "true")
+    cronq("trigger", "job")
+    with cronq.run("--until-idle") as running:
+        assert running.ended() == 0
+    cronq("remove", "job", "--yes")
+    assert [run["outcome"] for run in cronq.rows("job")] == ["success"]
 
 
 def test_first_signal_waits_for_what_runs(cronq: Cronq, tmp_path: Path) -> None:

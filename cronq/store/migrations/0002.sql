@@ -4,3 +4,6 @@ CREATE TABLE calendar (
     text       TEXT    NOT NULL,
     changed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- The history of a removed job is still asked for by its name.
+CREATE INDEX job_tombstone ON job (name) WHERE removed_at IS NOT NULL;
