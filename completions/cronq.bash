@@ -162,6 +162,11 @@ _cronq() {
         'retry --db') _cronq_kind file; return ;;
         'retry --tz') _cronq_kind zones; return ;;
         'retry --color') _cronq_words "auto always never"; return ;;
+        'calendars --from') return ;;
+        'calendars --until') return ;;
+        'calendars --db') _cronq_kind file; return ;;
+        'calendars --tz') _cronq_kind zones; return ;;
+        'calendars --color') _cronq_words "auto always never"; return ;;
         'show --db') _cronq_kind file; return ;;
         'show --tz') _cronq_kind zones; return ;;
         'show --color') _cronq_words "auto always never"; return ;;
@@ -200,7 +205,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry show runs logs status check exec doctor init completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry calendars show runs logs status check exec doctor init completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -234,6 +239,9 @@ _cronq() {
         retry)
             if [[ $cur == -* ]]; then _cronq_words "--wait --timeout --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind runs; fi
             ;;
+        calendars)
+            if [[ $cur == -* ]]; then _cronq_words "--replace --from --until --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "add show remove"; fi
+            ;;
         show)
             if [[ $cur == -* ]]; then _cronq_words "--reveal --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
@@ -262,7 +270,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry show runs logs status check exec doctor init completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry calendars show runs logs status check exec doctor init completion help"; fi
             ;;
     esac
 }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from cronq.cli._definition import NAME, raise_all
+from cronq.cli._definition import NAME, layers_in, raise_all
 from cronq.cli._errors import Problems, errors_in
-from cronq.cli._layers import Layers
 from cronq.cli._schedules import (
     calendars_for,
     known_calendars,
@@ -22,6 +21,7 @@ from cronq.errors import CronqError, JobNotFound, ScheduleError, StoreMissing, U
 from cronq.model import Command, CommandKind, Definition, Job, Micros
 
 if TYPE_CHECKING:
+    from cronq.cli._layers import Layers
     from cronq.cli._schedules import Times
     from cronq.cli._session import Session
     from cronq.plan import Placement
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
         return self.times.notes_at(datetime_from_us(at)) or ""
 
 
-def read_asked(session: Session, words: list[str], dst: str | None, layers: Layers) -> list[Asked]:
+def read_asked(session: Session, words: list[str], dst: str | None) -> list[Asked]:
     """Return what the words name, in their order.
 
     Raises:
@@ -66,6 +66,7 @@ def read_asked(session: Session, words: list[str], dst: str | None, layers: Laye
     """
     if not words:
         raise UsageError("there is nothing to look at", hint=f"usage: cronq {USAGE}")
+    layers = layers_in(session)._replace(calendars=_given(session, "uses"), calendar_option="--use")
     names = [word for word in words if NAME.fullmatch(word)]
     jobs, calendars = _jobs(session, names, words)
     if layers and jobs:
@@ -88,6 +89,10 @@ def read_asked(session: Session, words: list[str], dst: str | None, layers: Laye
             problems += [one for one in errors_in(error) if one.message not in said]
     raise_all(problems)
     return asked
+
+
+def _given(session: Session, option: str) -> list[str]:
+    return cast("list[str]", session.fields.get(option) or [])
 
 
 def _of_job(job: Job, calendars: Mapping[str, str]) -> Asked:

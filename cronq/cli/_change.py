@@ -35,12 +35,7 @@ def change_jobs(
 ) -> list[tuple[Job, Job]]:
     """Change jobs, all or none.
 
-    Args:
-        session: Tells the time.
-        store: Where the jobs are.
-        names: Of the jobs.
-        change: What becomes of each.
-        calendars: Under which due fire times are settled; None: those of the store.
+    `calendars` are those under which due fire times are settled; None: those of the store.
 
     Returns:
         Each changed job, as it was and as it is, in the order of the names.
@@ -53,10 +48,7 @@ def change_jobs(
     for _ in range(_TRIES):
         now = session.environment.now()
         due = store.due(names)
-        known = calendars
-        if known is None:
-            known = calendars_for(store, (one.job.definition for one in due))
-        settled = [(job, settle(job, now, known)) for job in due]
+        settled = _settled(store, due, now, calendars)
         unfinished = [_only_settled(job, launch) for job, launch in settled if _is_due(launch, now)]
         if unfinished:
             # More than a decision holds at a time; the scheduler would come back for the rest, too.
@@ -70,6 +62,15 @@ def change_jobs(
             session.ring()
             return [(c.settled.job, job) for c, job in zip(changes, after, strict=True)]
     raise StoreBusy(f"{', '.join(names)} kept being changed by others", hint="nothing was changed; try again")
+
+
+def _settled(
+    store: Store, due: Sequence[DueJob], now: Micros, calendars: Mapping[str, str] | None
+) -> list[tuple[DueJob, Launch]]:
+    known = calendars
+    if known is None:
+        known = calendars_for(store, (one.job.definition for one in due))
+    return [(one, settle(one, now, known)) for one in due]
 
 
 def settle(due: DueJob, now: Micros, calendars: Mapping[str, str] = NO_CALENDARS) -> Launch:

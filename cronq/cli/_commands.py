@@ -39,6 +39,7 @@ ENTRIES = (
     Entry("trigger", "Change", "Queue a run of a job now"),
     Entry("cancel", "Change", "Stop runs, queued or running"),
     Entry("retry", "Change", "Run again what is done"),
+    Entry("calendars", "Change", "Show the calendars that jobs share, and add or remove one"),
     Entry("show", "Look", "Show one job in full"),
     Entry("runs", "Look", "Show the history of runs"),
     Entry("logs", "Look", "Show the output of a run"),

@@ -6,10 +6,10 @@ from cronq.errors import ExitCode
 
 _EXIT_CODES = {
     ExitCode.OK: "done; also: nothing to list, and a clean stop",
-    ExitCode.FAILED: "it ran and the answer is bad: the awaited run failed, there is no fire time",
+    ExitCode.FAILED: "the answer is bad: the awaited run or a check failed, there is no fire time",
     ExitCode.USAGE: "usage: a wrong option, schedule, zone or duration; nothing was changed",
-    ExitCode.NOT_FOUND: "no such job or run",
-    ExitCode.CONFLICT: "conflict: the name is taken, a scheduler runs already, the run is done",
+    ExitCode.NOT_FOUND: "no such job, run or calendar",
+    ExitCode.CONFLICT: "conflict: a name is taken or in use, a scheduler runs already, the run is done",
     ExitCode.STORE: "the database: missing, busy, too new, damaged, full, or not yours",
     ExitCode.BUG: "a bug in cronq",
     ExitCode.WAIT_TIMEOUT: "the time of --wait --timeout ran out",
@@ -40,6 +40,28 @@ is the rule of crontab(5). Clock changes (--dst cron, the default): a fixed time
 that the change leaps over runs at the first minute after it, and one that comes
 twice runs once; schedules with `*` in the minute or hour, and `every`, follow the
 clock. --dst skip and --dst both differ. What a schedule means: cronq next 'SCHEDULE'
+
+Besides its schedule a job may have (add, set; `none` takes it away):
+
+  --from 2026-02-01        no fire time before this day or instant
+  --until 2026-12-31       no fire time after it; both are inclusive
+  --calendar office:skip   on the dates of a calendar: skip, or run on the next or
+                           previous business day; cronq calendars --help
+  --calendar us-holidays:next
+                           holidays of countries (de, fr), of parts of them (us-ny,
+                           de-by) and of markets (nyse); needs cronq-cli[calendars]
+  --blackout 'mon-fri 09:00-17:00:defer'
+                           start nothing meanwhile: defer waits for the end, drop
+                           skips; also '02:00-04:00:drop', '2026-12-24..2027-01-02:drop'
+  --jitter 5m              start up to so much later, each job by its own delay;
+                           random:5m: by another one each time
+  --assert 'never on sat,sun'
+                           what `cronq check` is to hold; also 'runs 365 times in 2027',
+                           'never between 02:00 and 04:00', 'only on mon-fri',
+                           'never more than once a day', 'at least every 26h'
+
+Calendars and bounds decide about fire times; blackouts and jitter only about when a
+run starts.
 """
 
 _ENVIRONMENT = """\
@@ -78,8 +100,9 @@ keys that end in _s; what does not apply is null, never absent.
             changed_at queued running running_since last{a run} recent[]{id outcome
             duration_s}
   show      job: as list, with sentence warnings[] definition{command{kind words[]
-            args} env{} …} runs[]
-  add, set  job: as list, with definition{}; set also: changed
+            args} env{} valid_from valid_until calendars[] blackouts[] jitter
+            assertions[] …} runs[]
+  add, set  job: as list, with sentence definition{}; set also: changed
   pause, resume    jobs[]: as list, with changed
   remove    removed[], or with --dry-run would_remove[]: names
   runs      runs[]: id job trigger state outcome reason fire_at last_fire_at
@@ -87,14 +110,21 @@ keys that end in _s; what does not apply is null, never absent.
             duration_s attempt failures exit_code signal priority revision stop_reason
             worker
   trigger, retry, cancel   runs[]: as runs; with --wait, as they ended
-  next      fire_times[]: at local tz schedule job note;
-            schedules[]: schedule job tz sentence warnings[]
+  next      fire_times[]: at local tz schedule job starts_at note; with --count or
+            --calendar counts[]: unit first starts_at ends_at tz schedule job count
+            clock_change; schedules[]: schedule job tz sentence warnings[]
+  check     jobs[]: name ok findings[]{level message hint assertion at[]}; errors
+            warnings
+  calendars calendars[]: name source is_defined problem jobs[]{name rule} dates_ahead
+            next{date label}; show: calendar, with text dates[]{date label};
+            add: calendar changed moved[]{name before next_fire_at}; remove: removed[]
   logs      run job attempt lines[]; with -f, one object a line: run job attempt line
   status    scheduler{running pid host since} database{path rule exists logs}
             totals{jobs paused queued running oldest_queued_at} tzdata
   init      database created
 
   state     queued running done
+  level     error warning note
   outcome   success failure timeout cancelled abandoned skipped missed
   trigger   schedule catch_up manual backfill chain startup
 """

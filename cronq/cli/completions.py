@@ -33,7 +33,11 @@ _KINDS = {
     "FILE": "file",
     "DIR": "directory",
 }
-_ARGUMENTS = {"SHELL": ("bash", "zsh", "fish"), "TOPIC|COMMAND": (*TOPICS, *(e.name for e in ENTRIES))}
+_ARGUMENTS = {
+    "ACTION": ("add", "show", "remove"),
+    "SHELL": ("bash", "zsh", "fish"),
+    "TOPIC|COMMAND": (*TOPICS, *(e.name for e in ENTRIES)),
+}
 
 
 class Option(NamedTuple):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from cronq.cli._app import CronqCommand
 from cronq.cli._asked import USAGE, Asked, common_zone, read_asked
-from cronq.cli._layers import Layers
 from cronq.cli._said import zone_label
 from cronq.cli._session import Session
 from cronq.cli._starts import Start, start_of
@@ -32,6 +32,30 @@ class Unit(StrEnum):
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
+
+
+def trial_options(
+    uses: Annotated[
+        list[str] | None,
+        typer.Option("--use", metavar="CALENDAR:RULE", help="Try a calendar, such as us-holidays:skip."),
+    ] = None,
+    blackouts: Annotated[
+        list[str] | None, typer.Option("--blackout", metavar="WINDOW", help="Try a blackout window.")
+    ] = None,
+    jitter: Annotated[
+        str | None, typer.Option("--jitter", metavar="SPAN", help="Try a jitter, such as 5m.")
+    ] = None,
+) -> None:
+    """Declare what can be tried on schedules."""
+
+
+class AskingCommand(CronqCommand):
+    """A command that takes schedules, and what to try on them."""
+
+    template = staticmethod(trial_options)
+
+
+COMMAND_CLASS = AskingCommand
 
 
 class FireTime(NamedTuple):
@@ -75,16 +99,6 @@ def command(
     dst: Annotated[
         str | None, typer.Option("--dst", metavar="cron|skip|both", help="Rule at clock changes.")
     ] = None,
-    uses: Annotated[
-        list[str] | None,
-        typer.Option("--use", metavar="CALENDAR:RULE", help="Try a calendar, such as us-holidays:skip."),
-    ] = None,
-    blackouts: Annotated[
-        list[str] | None, typer.Option("--blackout", metavar="WINDOW", help="Try a blackout window.")
-    ] = None,
-    jitter: Annotated[
-        str | None, typer.Option("--jitter", metavar="SPAN", help="Try a jitter, such as 5m.")
-    ] = None,
 ) -> int:
     """Say what schedules mean, and when they fire.
 
@@ -94,8 +108,7 @@ def command(
     Exit code 1 if there is no fire time.
     """
     session = Session.of(ctx)
-    layers = Layers(calendars=uses or (), blackouts=blackouts or (), jitter=jitter, calendar_option="--use")
-    asked = read_asked(session, what or [], dst, layers)
+    asked = read_asked(session, what or [], dst)
     after = session.started_at if start is None else _instant(session, start, asked[0].tz)
     before = None if until is None else _instant(session, until, asked[0].tz)
     if prev + calendar + (count is not None) > 1:

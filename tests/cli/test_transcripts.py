@@ -86,12 +86,14 @@ def direct(world: World, words: list[str]) -> None:
         case ["file", name, content]:
             path = world.root / "work" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
+            path.write_text(content.replace("\\n", "\n"), encoding="utf-8")
             path.chmod(0o600)
         case ["chmod", mode, name]:
             (world.root / name).chmod(int(mode, 8))
         case ["mkdir", name]:
             (world.root / name).mkdir(parents=True)
+        case ["needs", module]:
+            pytest.importorskip(module)
         case ["tick"]:
             world.tick()
         case ["start"]:
