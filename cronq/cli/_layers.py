@@ -103,6 +103,8 @@ class Layers(NamedTuple):
         now: Micros,
         base: tuple[str | None, str | None],
     ) -> None:
+        if self.valid_from is None and self.valid_until is None:
+            return
         from cronq.schedule.bounds import read_bounds
 
         before = len(problems)
