@@ -50,7 +50,11 @@ def value_words(name: str, value: object) -> str:
 
 
 def undo_words(old: Definition, new: Definition) -> list[str]:
-    """Return the words after `cronq set NAME` that bring the old definition back."""
+    """Return the words after `cronq set NAME` that bring the old definition back, as far as words can.
+
+    Left out are former values of variables, which are never printed, and one-offs, whose time has passed or
+    soon will; see `beyond_undo`.
+    """
     words: list[str] = []
     command: list[str] = []
     for field in Definition._fields:
@@ -58,11 +62,12 @@ def undo_words(old: Definition, new: Definition) -> list[str]:
         if before == after or field == "path":
             continue
         if field == "schedule":
-            words.insert(0, shlex.quote(before))
+            if not _is_one_off(before):
+                words.insert(0, shlex.quote(before))
         elif isinstance(before, Command):
             command = _undo_command(before)
         elif field == "env":
-            words += _undo_env(dict(before), dict(after))
+            words += [f"--unset-env {name}" for name, _ in after if name not in dict(before)]
         elif field in LISTS:
             words += [f"--{label_of(field)} {shlex.quote(plain(text))}" for text in before or (NONE,)]
         else:
@@ -75,6 +80,13 @@ def _undo_command(command: Command) -> list[str]:
     return [f"-- {text}" if command.kind is CommandKind.ARGV else text]
 
 
-def _undo_env(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    back = [f"--env {name}=…" for name, value in before.items() if after.get(name) != value]
-    return back + [f"--unset-env {name}" for name in after if name not in before]
+def beyond_undo(old: Definition, new: Definition) -> list[str]:
+    """Return what `undo_words` cannot bring back, in words."""
+    lost = [f"the former value of {name}" for name, value in old.env if dict(new.env).get(name) != value]
+    if old.schedule != new.schedule and _is_one_off(old.schedule):
+        lost.append(f"the schedule {plain(old.schedule)}")
+    return lost
+
+
+def _is_one_off(schedule: str) -> bool:
+    return schedule.startswith("at ")

@@ -10,6 +10,7 @@ from cronq.model import Outcome
 from cronq.render.times import iso
 
 if TYPE_CHECKING:
+    from cronq.model import Attempt
     from cronq.store import JobOverview
 
 USAGE = "list [NAME...] [options]"
@@ -31,9 +32,9 @@ def command(
     Into a pipe: one line a job, separated by tabs, with times in UTC. With -q: names only.
     """
     session = Session.of(ctx)
-    overviews = _overviews(session, names or [], limit)
+    overviews, attempts = _read(session, names or [], limit)
     if session.options.json:
-        session.json({"jobs": [_document(overview) for overview in overviews]})
+        session.json({"jobs": [_document(o, a) for o, a in zip(overviews, attempts, strict=True)]})
     elif session.options.quiet:
         session.lines(overview.job.name for overview in overviews)
     elif session.for_people:
@@ -47,14 +48,21 @@ def command(
     return 0
 
 
-def _overviews(session: Session, names: list[str], limit: int | None) -> "list[JobOverview]":
+def _read(
+    session: Session, names: list[str], limit: int | None
+) -> "tuple[list[JobOverview], list[Attempt | None]]":
+    """Return the jobs, and for JSON the last attempt of the last run of each."""
     try:
         with session.store(read_only=True) as store:
-            return store.overviews(names, limit=limit)[:limit]
+            overviews = store.overviews(names, limit=limit)[:limit]
+            wanted = overviews if session.options.json else []
+            return overviews, [
+                store.run(o.recent[0][0].id).attempts[-1] if o.recent else None for o in wanted
+            ]
     except StoreMissing:
         if names or session.options.db or session.environment.environ.get("CRONQ_DB"):
             raise
-        return []  # nothing was ever added: an empty state, not an error
+        return [], []  # nothing was ever added: an empty state, not an error
 
 
 def _table(session: Session, overviews: "list[JobOverview]") -> None:
@@ -86,15 +94,15 @@ def _row(overview: "JobOverview") -> list[str]:
     ]
 
 
-def _document(overview: "JobOverview") -> dict[str, object]:
+def _document(overview: "JobOverview", attempt: "Attempt | None") -> dict[str, object]:
     from cronq.cli._documents import job_document, run_document
 
-    last, took = overview.recent[0] if overview.recent else (None, None)
+    last = overview.recent[0][0] if overview.recent else None
     return job_document(overview.job) | {
         "queued": overview.active.queued,
         "running": overview.active.running,
         "running_since": iso(overview.running_since),
-        "last": None if last is None else {**run_document(last, None), "duration_s": took},
+        "last": None if last is None else run_document(last, attempt),
         "recent": [
             {"id": run.id, "outcome": (run.outcome or Outcome.SUCCESS).value, "duration_s": seconds}
             for run, seconds in overview.recent

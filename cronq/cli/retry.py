@@ -10,26 +10,26 @@ from cronq.cli._runs import run_number
 from cronq.cli._session import Session
 from cronq.cli._waiting import answer_queued, check_wait
 
-USAGE = "retry RUN [--wait [--timeout DURATION]]"
-EXAMPLES = ("cronq retry 812", "cronq retry 812 --wait")
+USAGE = "retry RUN... [--wait [--timeout DURATION]]"
+EXAMPLES = ("cronq retry 812", "cronq retry 812 813 --wait")
 
 
 def command(
     ctx: typer.Context,
-    number: Annotated[str, typer.Argument(metavar="RUN", show_default=False)],
+    numbers: Annotated[list[str], typer.Argument(metavar="RUN", show_default=False)],
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done: exit code 0 or 1.")] = False,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="Wait no longer: exit code 124.")
     ] = None,
 ) -> int:
-    """Queue a new run about the same instant as one that is done.
+    """Queue a new run about the same instant as each that is done.
 
     It sees the same CRONQ_FIRE_TIME as the run that it repeats, and uses the job's present definition.
     """
     session = Session.of(ctx)
     check_wait(wait, timeout)
-    run_id = run_number(number)
+    run_ids = list(dict.fromkeys(run_number(number) for number in numbers))
     with session.store() as store:
-        run = store.retry(run_id, now=session.environment.now())
+        runs = store.retry(run_ids, now=session.environment.now())
     session.ring()
-    return answer_queued(session, [run], wait=wait, timeout=timeout)
+    return answer_queued(session, runs, wait=wait, timeout=timeout)

@@ -20,7 +20,7 @@ from cronq.cli._schedules import (
     times_of,
 )
 from cronq.cli._session import Session
-from cronq.cli._values import differences, undo_words
+from cronq.cli._values import beyond_undo, differences, undo_words
 from cronq.errors import CronqError, TimezoneError, UsageError
 from cronq.model import Job, Micros
 from cronq.plan import Launch
@@ -159,6 +159,9 @@ def _answer(
     for label, old, new in differences(before.definition, after.definition):
         session.words("  ", Word(label, Tone.DIM), f"  {old} → {new}")
     undo = undo_words(before.definition, after.definition)
-    if undo and not session.fields.get("dry_run"):
-        session.tell(f"undo: cronq set {name} {' '.join(undo)}")
+    if not session.fields.get("dry_run"):
+        if undo:
+            session.tell(f"undo: cronq set {name} {' '.join(undo)}")
+        for lost in beyond_undo(before.definition, after.definition):
+            session.note(f"undo does not bring back {lost}")
         hint_about_scheduler(session)

@@ -168,8 +168,14 @@ class Store(Protocol):
             IllegalTransition: It is done already.
         """
 
-    def retry(self, run_id: int, *, now: Micros) -> Run:
-        """Queue a new run about the same instant as a done one. Raises: RunNotFound, IllegalTransition."""
+    def retry(self, run_ids: Sequence[int], *, now: Micros) -> list[Run]:
+        """Queue a new run about the same instant as each of these, all or none.
+
+        Raises:
+            RunNotFound: There is no such run.
+            JobNotFound: Its job was removed.
+            IllegalTransition: It is not done.
+        """
 
     def run(self, run_id: int) -> RunDetail:
         """Return a run with its attempts. Raises: RunNotFound."""

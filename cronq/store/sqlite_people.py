@@ -170,27 +170,25 @@ class PeopleSide(Ledger):
                 self._db.execute(queries.RUN_ASK_STOP, (reason, run_id))
             return self._run(run_id)
 
-    def retry(self, run_id: int, *, now: Micros) -> Run:
-        """Queue a new run about the same instant as a done one."""
+    def retry(self, run_ids: Sequence[int], *, now: Micros) -> list[Run]:
+        """Queue a new run about the same instant as each of these, all or none."""
         with transaction(self._db, self._path):
-            old = self._run(run_id)
-            if old.state is not State.DONE:
-                raise IllegalTransition(
-                    f"run {run_id} of `{old.job}` is still {old.state}",
-                    hint=f"stop it first with `cronq cancel {run_id}`",
-                )
-            # The present definition, not the old one: a retry by hand usually follows a repair of the job.
-            job = self.job(old.job)
-            return self._insert(
-                rows.queued_values(
-                    job.id,
-                    job.revision,
-                    job.definition.priority,
-                    Trigger.MANUAL,
-                    now,
-                    logical_at=old.logical_at,
-                )
+            return [self._retry(run_id, now) for run_id in run_ids]
+
+    def _retry(self, run_id: int, now: Micros) -> Run:
+        old = self._run(run_id)
+        if old.state is not State.DONE:
+            raise IllegalTransition(
+                f"run {run_id} of `{old.job}` is still {old.state}",
+                hint=f"stop it first with `cronq cancel {run_id}`",
             )
+        # The present definition, not the old one: a retry by hand usually follows a repair of the job.
+        job = self.job(old.job)
+        return self._insert(
+            rows.queued_values(
+                job.id, job.revision, job.definition.priority, Trigger.MANUAL, now, logical_at=old.logical_at
+            )
+        )
 
     def run(self, run_id: int) -> RunDetail:
         """Return a run with its attempts."""

@@ -122,7 +122,7 @@ class Ledger(RuleBasedStateMachine):
         if run is None:
             return
         try:
-            again = self.stores[actor].retry(run.id, now=self.now)
+            (again,) = self.stores[actor].retry([run.id], now=self.now)
         except IllegalTransition:
             assert run.state is not State.DONE
         except JobNotFound:

@@ -98,7 +98,7 @@ def test_runs_that_do_not_exist_are_not_found(store: Store, run_id: int) -> None
     for ask in (
         lambda: store.run(run_id),
         lambda: store.cancel(run_id, reason="", now=NOW),
-        lambda: store.retry(run_id, now=NOW),
+        lambda: store.retry([run_id], now=NOW),
     ):
         with pytest.raises(RunNotFound, match=f"there is no run {run_id}") as caught:
             ask()
@@ -113,7 +113,7 @@ def test_retry_queues_a_new_run_about_the_same_instant(store: Store, outcome: Ou
     add(store)
     fire(store, "job", NOW)
     old = finish(store, claim_one(store), outcome)
-    run = store.retry(old.id, now=NOW + MINUTE)
+    (run,) = store.retry([old.id], now=NOW + MINUTE)
     assert run.id != old.id
     assert (run.trigger, run.state, run.logical_at, run.fire_at) == (Trigger.MANUAL, State.QUEUED, NOW, None)
     assert run.available_at == NOW + MINUTE
@@ -123,14 +123,14 @@ def test_retry_queues_a_new_run_about_the_same_instant(store: Store, outcome: Ou
 def test_retry_of_a_missed_fire_time_runs_it(store: Store) -> None:
     job = add(store)
     (missed,) = store.launch([passed(job, NOW, NOW, 1)], now=NOW + MINUTE)
-    assert store.retry(missed.id, now=NOW + MINUTE).logical_at == NOW
+    assert store.retry([missed.id], now=NOW + MINUTE)[0].logical_at == NOW
 
 
 def test_retry_follows_the_present_definition(store: Store) -> None:
     add(store)
     old = done_run(store)
     redefine(store, "job", priority=8)
-    run = store.retry(old.id, now=NOW)
+    (run,) = store.retry([old.id], now=NOW)
     assert (run.revision, run.priority) == (2, 8)
 
 
@@ -141,7 +141,7 @@ def test_retry_of_a_run_that_is_not_done_is_refused_with_a_hint(store: Store, is
     if is_claimed:
         claim_one(store)
     with pytest.raises(IllegalTransition, match=f"run {run.id} of `job` is still") as caught:
-        store.retry(run.id, now=NOW)
+        store.retry([run.id], now=NOW)
     assert caught.value.hint == f"stop it first with `cronq cancel {run.id}`"
     assert store.totals().queued + store.totals().running == 1
 
@@ -151,7 +151,7 @@ def test_retry_of_a_removed_job_is_refused(store: Store) -> None:
     run = done_run(store)
     remove(store, "job")
     with pytest.raises(JobNotFound):
-        store.retry(run.id, now=NOW)
+        store.retry([run.id], now=NOW)
 
 
 # Listing
