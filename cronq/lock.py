@@ -6,6 +6,7 @@ share one lock. What is written in the file only helps to say who holds it; it i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -90,10 +91,9 @@ def read_holder(path: Path) -> Holder | None:
 
 def _sign(path: Path) -> None:
     text = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "since": clock.now_us()})
-    try:
+    # On a full disk the lock holds all the same; only the message for the second scheduler is poorer.
+    with contextlib.suppress(OSError):
         path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StoreFull(f"cannot write the lock {path}: {error.strerror}") from error
 
 
 def _running(path: Path) -> SchedulerRunning:

@@ -23,6 +23,9 @@ class Tally:
     failed: int = 0
 
 
+EXPECTED_FROM = 12
+"""Newest successes of a job from which the duration of the next one is guessed."""
+
 Tail = Callable[[AttemptEnd], tuple[str, ...]]
 """Gives the last lines that an attempt printed, of those attempts whose lines are wanted."""
 
@@ -38,6 +41,7 @@ class Reporter:
         self._tail = tail
         self._claims: dict[AttemptKey, Claim] = {}
         self._started: dict[AttemptKey, Micros] = {}
+        self._expected: dict[AttemptKey, float | None] = {}
 
     def take(self, claim: Claim, started_at: Micros | None = None) -> None:
         """Remember a claim until its end is told."""
@@ -53,21 +57,22 @@ class Reporter:
         """Return the present state for a footer or a status line."""
         running = tuple(
             events.RunningRun(
-                claim.run.job, claim.run.id, self._started.get(key, claim.claimed_at), self._expected(claim)
+                claim.run.job,
+                claim.run.id,
+                self._started.get(key, claim.claimed_at),
+                self._expectation(claim),
             )
             for key, claim in self._claims.items()
         )
         upcoming = tuple(self._store.upcoming(3))
         return events.Snapshot(now, running, upcoming, self._store.totals().queued, slots)
 
-    def _expected(self, claim: Claim) -> float | None:
-        (overview,) = self._store.overviews([claim.run.job])
-        took = sorted(
-            duration
-            for run, duration in overview.recent
-            if run.outcome is Outcome.SUCCESS and duration is not None
-        )
-        return took[len(took) // 2] if took else None
+    def _expectation(self, claim: Claim) -> float | None:
+        """Return the median of the job's newest successes; asked of the store once for each attempt."""
+        if claim.key not in self._expected:
+            took = sorted(self._store.durations(claim.run.job_id, limit=EXPECTED_FROM))
+            self._expected[claim.key] = took[len(took) // 2] if took else None
+        return self._expected[claim.key]
 
     def announce(self, runs: Iterable[Run], now: Micros) -> None:
         """Tell of runs just inserted: queued ones, and fire times that passed."""
@@ -97,6 +102,7 @@ class Reporter:
         """Tell how an attempt ended; `after` is its run now, None if the ledger refused the end."""
         claim = self._claims.pop(end.key, None)
         started_at = self._started.pop(end.key, end.started_at)
+        self._expected.pop(end.key, None)
         if after is None:
             end, after = self._as_recorded(end)
         if claim is None or after is None:

@@ -38,6 +38,8 @@ DUE_BATCH = 500
 """Jobs decided between two looks at the workers, so that a herd at midnight does not deafen the loop."""
 LOOK_ANYWAY_S = 60.0
 """Longest sleep: a change made without ringing the bell (a FIFO that broke) is seen after this."""
+GIVE_UP_S = 10.0
+"""How long a process may take to die of KILL: one that waits for a dead disk never does."""
 HURRIED_KILL_S = 5.0
 """After the second signal: time between TERM and KILL, whatever the job's own is."""
 
@@ -52,6 +54,8 @@ class Stage(IntEnum):
     """The bound is over: those still running are being stopped."""
     KILLING = 3
     """Asked twice: TERM to all at once, and KILL after `HURRIED_KILL_S`."""
+    LEAVING = 4
+    """KILL was sent to all; what survives even that is named and left behind after `GIVE_UP_S`."""
 
 
 @dataclass(slots=True)
@@ -134,6 +138,7 @@ class Scheduler:
         self._asked: list[str] = []
         self._stage_ends: float | None = None
         self._leaves_results = False
+        self._leaves_all = False
         self._patience = Patience(
             store, clock, lambda level, message: self._reporter.notice(clock.now(), level, message)
         )
@@ -176,6 +181,8 @@ class Scheduler:
 
     def _is_free(self) -> bool:
         """Return whether nothing is left to wait for."""
+        if self._leaves_all:
+            return True
         if self._patience.is_lost or self._leaves_results:
             return not self.workers.in_hand()
         return self.workers.busy == 0 and not self._pending
@@ -337,13 +344,23 @@ class Scheduler:
         if self.stage is Stage.DRAINING:
             self.stage = Stage.STOPPING
             self._stop_all("shutdown")
-        elif self.stage is Stage.KILLING:
+            self._stage_ends = self.clock.monotonic() + self._longest_ladder_s() + GIVE_UP_S
+        elif self.stage < Stage.LEAVING:
+            self.stage = Stage.LEAVING
             for key in self.workers.in_hand():
                 self.workers.kill(key)
+            self._stage_ends = self.clock.monotonic() + GIVE_UP_S
+        else:
+            for claim in self._reporter.in_hand():
+                self._reporter.notice(now, "error", f"{claim.run.job} #{claim.run.id} could not be stopped")
+            self._leaves_all = True
         if self._pending and self._patience.is_in_trouble:
             # Nobody may wait for ever.
             self._reporter.notice(now, "error", "leaving results to the workers: the store cannot be written")
             self._leaves_results = True
+
+    def _longest_ladder_s(self) -> float:
+        return max((claim.definition.kill_after_s for claim in self._reporter.in_hand()), default=0.0)
 
     def _stop_all(self, reason: str) -> None:
         for key in self.workers.in_hand():
@@ -381,7 +398,7 @@ class Scheduler:
         for ticker in self.tickers:
             if monotonic >= ticker.next_at:
                 ticker.next_at = monotonic + ticker.every_s
-                with contextlib.suppress(StoreError):  # it may want to show what the store cannot tell now
+                with contextlib.suppress(CronqError):  # it may want to show what the store cannot tell now
                     ticker.action(self)
 
     def snapshot(self) -> events.Snapshot:

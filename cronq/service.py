@@ -25,6 +25,7 @@ from cronq.worker import kernel
 from cronq.worker.files import tail_lines
 from cronq.worker.pool import Pool
 
+REDRAW_EVERY_S = 1.0
 STATUS_EVERY_S = 10.0
 """How often systemd's status line is renewed where there is no watchdog to do it with."""
 
@@ -55,7 +56,7 @@ def run_scheduler(
         StoreError: The store cannot be used.
     """
     with ExitStack() as stack:
-        store = open_store(place, create=True, checkpoints=True, environ=environ)
+        store = open_store(place, create=True, for_scheduler=True, environ=environ)
         stack.callback(store.close)
         stack.callback(lock.hold(place.lock))
         store.check()
@@ -70,15 +71,24 @@ def run_scheduler(
         def tail(end: AttemptEnd) -> tuple[str, ...]:
             return tail_lines(place.log_file(*end.key)) if wants_tail(end.outcome) else ()
 
-        scheduler = Scheduler(store, workers, clock, boot_id=boot_id, options=options, tell=tell, tail=tail)
+        redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
+
+        def told(event: events.Event) -> None:
+            tell(event)
+            redrawing.next_at = 0.0  # the footer must not contradict the line above it
+
+        scheduler = Scheduler(store, workers, clock, boot_id=boot_id, options=options, tell=told, tail=tail)
         stack.enter_context(_listening(scheduler))
         scheduler.greet(str(place.database))
         workers.start()
         stack.callback(workers.close)
         scheduler.start()
         notifier = Notifier(environ)
-        scheduler.tickers += _tickers(notifier, redraw)
-        notifier.send("READY=1", _status(scheduler))
+        scheduler.tickers += _tickers(notifier)
+        if redraw is not None:
+            scheduler.tickers.append(redrawing)
+        if notifier.is_wanted:
+            notifier.send("READY=1", _status(scheduler))
         try:
             return _turn(scheduler, bell)
         finally:
@@ -114,10 +124,8 @@ def _listening(scheduler: Scheduler) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tickers(notifier: Notifier, redraw: Callable[[events.Snapshot], None] | None) -> list[Ticker]:
+def _tickers(notifier: Notifier) -> list[Ticker]:
     tickers = []
-    if redraw is not None:
-        tickers.append(Ticker(1.0, lambda scheduler: redraw(scheduler.snapshot())))
     if notifier.watchdog_s is not None:
         # From within the loop, so that a loop that hangs is a watchdog that starves.
         beat_s = notifier.watchdog_s

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cronq.cli._schedules import NO_CALENDARS, calendars_for, times_of
-from cronq.errors import StoreBusy
+from cronq.errors import CronqError, StoreBusy
 from cronq.model import Job, Micros, Outcome
-from cronq.plan import Launch, decide, pass_over
+from cronq.plan import Launch, Passed, decide, pass_over
 from cronq.store import DueJob, JobChange, Store
 
 if TYPE_CHECKING:
@@ -78,11 +78,15 @@ def settle(due: DueJob, now: Micros, calendars: Mapping[str, str] = NO_CALENDARS
     job = due.job
     if job.next_fire_at is None or job.next_fire_at > now:
         return Launch(job, (), job.next_fire_at)
-    if job.paused_at is not None:
-        return pass_over(job, times_of(job, calendars), now, Outcome.SKIPPED, "paused")
     from cronq.timing import placement_of
 
-    return decide(job, times_of(job, calendars), due.active, now, placement_of(job))
+    try:
+        times, placement = times_of(job, calendars), placement_of(job)
+    except CronqError:
+        return _uncomputable(job, now)
+    if job.paused_at is not None:
+        return pass_over(job, times, now, Outcome.SKIPPED, "paused")
+    return decide(job, times, due.active, now, placement)
 
 
 def skip_due(due: DueJob, now: Micros, reason: str, calendars: Mapping[str, str] = NO_CALENDARS) -> Launch:
@@ -90,7 +94,24 @@ def skip_due(due: DueJob, now: Micros, reason: str, calendars: Mapping[str, str]
     job = due.job
     if job.next_fire_at is None or job.next_fire_at > now:
         return Launch(job, (), job.next_fire_at)
-    return pass_over(job, times_of(job, calendars), now, Outcome.SKIPPED, reason)
+    try:
+        times = times_of(job, calendars)
+    except CronqError:
+        return _uncomputable(job, now)
+    return pass_over(job, times, now, Outcome.SKIPPED, reason)
+
+
+def _uncomputable(job: Job, now: Micros) -> Launch:
+    """Return a launch for a job whose zone or calendar is gone: it must be possible to repair or remove it.
+
+    Which fire times are due cannot be said; the one at the watermark is known, and recorded.
+    """
+    if job.next_fire_at is None:
+        return Launch(job, (), None)
+    reason = "its schedule could not be computed"
+    lost = Passed(job.next_fire_at, job.next_fire_at, 1, Outcome.SKIPPED, reason)
+    # The new schedule, if there is one, goes on from now; without one the scheduler sets it aside again.
+    return Launch(job, (lost,), now + 1)
 
 
 def with_watermark(launch: Launch, next_fire_at: Micros | None) -> Launch:

@@ -206,6 +206,9 @@ class Store(Protocol):
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
         """Return jobs with `next_fire_at <= now`, earliest first."""
 
+    def durations(self, job_id: int, *, limit: int) -> list[float]:
+        """Return how long a job's newest successes took, seconds, newest first; also of a removed job."""
+
     def upcoming(self, limit: int) -> list[tuple[str, Micros]]:
         """Return the next jobs to fire, as (name, fire time), earliest first."""
 

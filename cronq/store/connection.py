@@ -35,6 +35,7 @@ APPLICATION_ID = 0x63726E71
 MIGRATIONS = Path(__file__).with_name("migrations")
 SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 10.0
+SCHEDULER_PATIENCE_S = 1.0
 BUSY_PATIENCE_S = 30.0
 """How long a writer goes on asking when SQLite's own waiting, which is not fair, was unlucky."""
 
@@ -43,7 +44,13 @@ _CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"})
 _UNWRITABLE = frozenset({"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM"})
 
 
-def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str, str]) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection that knows how long its transactions may wait for their turn."""
+
+    patience_s: float = BUSY_PATIENCE_S
+
+
+def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str, str]) -> Connection:
     """Return a connection to a trusted database of the present version.
 
     Args:
@@ -71,7 +78,7 @@ def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str
     return connection
 
 
-def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def _open(path: Path, *, read_only: bool) -> Connection:
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     if not writable and not read_only:
@@ -82,14 +89,19 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
         # Without a writable folder there can be no shared-memory file; nobody else can be writing either.
         mode += "&immutable=1"
     connection = sqlite3.connect(
-        f"file:{quoted}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, cached_statements=256
+        f"file:{quoted}?{mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        cached_statements=256,
+        factory=Connection,
     )
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
-        # Only the scheduler checkpoints (see `checkpoints_here`): two at a time met a bug in SQLite < 3.51.3
+        # Only the scheduler checkpoints (see `serve_scheduler`): two at a time met a bug in SQLite < 3.51.3
         # (sqlite.org/wal.html#walresetbug).
         connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
@@ -98,9 +110,14 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
-def checkpoints_here(connection: sqlite3.Connection) -> None:
-    """Make this connection the one that moves the write-ahead log into the database."""
+def serve_scheduler(connection: Connection) -> None:
+    """Make this connection the scheduler's: it moves the write-ahead log, and never waits for long.
+
+    The scheduler has signals and a watchdog to answer meanwhile, and tries again by itself.
+    """
     connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    connection.execute(f"PRAGMA busy_timeout = {round(SCHEDULER_PATIENCE_S * 1000)}")
+    connection.patience_s = 0.0
 
 
 def _create(place: Place, environ: Mapping[str, str]) -> None:
@@ -221,7 +238,8 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 def _begin(connection: sqlite3.Connection) -> None:
-    patience_ends = clock.monotonic() + BUSY_PATIENCE_S
+    patience_s = connection.patience_s if isinstance(connection, Connection) else BUSY_PATIENCE_S
+    patience_ends = clock.monotonic() + patience_s
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")

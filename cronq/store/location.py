@@ -175,11 +175,33 @@ def check_trust(place: Place, environ: Mapping[str, str]) -> None:
                 f"{path} can be written by other users",
                 hint=f"if you trust what is in it: chmod go-w {path}",
             )
+    _check_companions(place)
     if place.found and str(database.parent) not in trusted_projects(environ):
         raise StoreUntrusted(
             f"{database.parent} was found from the working directory, and is not trusted yet",
             hint=f"if it is yours: cronq init {database.parent.parent}",
         )
+
+
+def _check_companions(place: Place) -> None:
+    """Refuse what somebody else could have put beside the database.
+
+    In a sticky folder such as /tmp others cannot replace the file, but they can add one: a write-ahead log
+    is believed as much as the database itself, and who may delete lock files can have runs started twice.
+    """
+    logs = [place.database.with_name(place.database.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+    for path in (*logs, place.attempts, place.logs):
+        try:
+            info = path.lstat()
+        except OSError:
+            continue
+        is_right = stat.S_ISDIR if path in {place.attempts, place.logs} else stat.S_ISREG
+        others_write = info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if not is_right(info.st_mode) or info.st_uid not in {os.geteuid(), 0} or others_write:
+            raise StoreUntrusted(
+                f"{path} is not yours alone; somebody may have planted it",
+                hint="look at it, and remove it; better keep the database in a folder of your own",
+            )
 
 
 def _writable_by_others(info: os.stat_result) -> bool:

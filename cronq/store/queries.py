@@ -214,6 +214,14 @@ SELECT {RUN_COLUMNS}, {ATTEMPT_COLUMNS}
 WHERE r.state = 'running' ORDER BY +r.id
 """
 
+# A live footer. Index run_executed, newest first, so the limit ends the walk.
+RUN_DURATIONS = """
+SELECT a.duration_s FROM run r JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt
+WHERE r.job_id = ? AND r.state = 'done' AND r.attempt > 0 AND r.outcome = 'success'
+    AND a.duration_s IS NOT NULL
+ORDER BY r.id DESC LIMIT ?
+"""
+
 # `list` and `show`. Index run_executed, newest first, so the limit ends the walk.
 RUN_RECENT = f"""
 SELECT {RUN_COLUMNS}, a.duration_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from cronq.store.connection import checkpoints_here, connect
+from cronq.store.connection import connect, serve_scheduler
 from cronq.store.location import Place
 from cronq.store.sqlite_people import PeopleSide
 from cronq.store.sqlite_scheduler import SchedulerSide
@@ -20,7 +20,7 @@ def open_store(
     *,
     create: bool = False,
     read_only: bool = False,
-    checkpoints: bool = False,
+    for_scheduler: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> SqliteStore:
     """Open the ledger at a place.
@@ -29,15 +29,15 @@ def open_store(
         place: Found by `cronq.store.location.find_place`.
         create: Make it if there is none.
         read_only: Change nothing, and work where nothing can be written.
-        checkpoints: This process moves the write-ahead log into the database; only the scheduler does.
+        for_scheduler: It moves the write-ahead log into the database, and never waits long for its turn.
         environ: For the list of trusted projects.
 
     Raises:
         StoreError: Its leaves say what is wrong.
     """
     connection = connect(place, create=create, read_only=read_only, environ=environ)
-    if checkpoints:
-        checkpoints_here(connection)
+    if for_scheduler:
+        serve_scheduler(connection)
     return SqliteStore(connection, place)
 
 

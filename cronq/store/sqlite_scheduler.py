@@ -23,6 +23,10 @@ class SchedulerSide(Ledger):
         """Return jobs with `next_fire_at <= now`, earliest first."""
         return [due_from_row(row) for row in self._all(queries.JOB_DUE, (now, limit))]
 
+    def durations(self, job_id: int, *, limit: int) -> list[float]:
+        """Return how long a job's newest successes took, seconds, newest first."""
+        return [duration for (duration,) in self._all(queries.RUN_DURATIONS, (job_id, limit))]
+
     def upcoming(self, limit: int) -> list[tuple[str, Micros]]:
         """Return the next jobs to fire, as (name, fire time), earliest first."""
         return [(name, at) for name, at in self._all(queries.JOB_UPCOMING, (limit,))]

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -369,3 +370,41 @@ def test_torture_long_form(cronq: Cronq, tmp_path: Path) -> None:
     seconds = float(os.environ.get("CRONQ_TORTURE_S", "600"))
     print(f"CRONQ_SEED={seed}")
     print(torture(cronq, tmp_path, seed, seconds))
+
+
+def test_a_running_job_can_be_removed_under_the_eyes_of_systemd(cronq: Cronq, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    cronq("add", "long", "every 1h", "--shell", f"read answer < {gate}")
+    cronq("trigger", "long")
+    address = cronq.home / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        environ = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "100000"}
+        with cronq.run(**environ) as first:
+            first.wait_for("attempt_started")
+            cronq("remove", "long", "--yes")
+            first.kill()
+            with cronq.run(**environ) as second:
+                second.wait_for("run_adopted")
+                gate.write_text("go\n")
+                assert second.wait_for("attempt_finished")["outcome"] == "success"
+                second.signal(signal.SIGTERM)
+                assert second.ended() == 0
+
+
+def test_a_job_whose_zone_is_gone_can_be_repaired_or_removed(cronq: Cronq) -> None:
+    for name in ("mend", "drop"):
+        cronq("add", name, "every 1s", "--tz", "Europe/Berlin", "--", "true")
+    with sqlite3.connect(cronq.database) as db:
+        db.execute("UPDATE definition SET document = replace(document, 'Europe/Berlin', 'Mars/Olympus')")
+    db.close()
+    with cronq.run() as running:
+        wait_until(
+            lambda: "paused" in cronq("list", "mend") and "paused" in cronq("list", "drop"), "set aside"
+        )
+        cronq("set", "mend", "--tz", "UTC")
+        cronq("resume", "mend")
+        assert running.wait_for("attempt_finished", job="mend")["outcome"] == "success"
+        cronq("remove", "drop", "--yes")
+    assert cronq("list", "-q").split() == ["mend"]

@@ -194,7 +194,7 @@ def test_connection_is_as_durable_as_promised(place: Place) -> None:
     assert store._db.execute("PRAGMA foreign_keys").fetchone() == (1,)
     assert store._db.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
     store.close()
-    scheduler = open_store(place, checkpoints=True, environ={})
+    scheduler = open_store(place, for_scheduler=True, environ={})
     assert scheduler._db.execute("PRAGMA wal_autocheckpoint").fetchone() == (1000,)
     scheduler.close()
 

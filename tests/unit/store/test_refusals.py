@@ -325,3 +325,21 @@ def test_database_of_root_can_be_read_while_root_writes(ordinary: Ordinary) -> N
     assert ordinary.open(read_only=True) == ["job", "newest"]
     writer.close()
     assert ordinary.open(read_only=True) == ["job", "newest"]
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_a_log_that_others_could_have_planted_is_refused(place: Place, database: Path, suffix: str) -> None:
+    planted = database.with_name(database.name + suffix)
+    planted.write_bytes(b"")
+    planted.chmod(0o666)
+    with pytest.raises(StoreUntrusted, match="planted"):
+        open_store(place, environ={})
+
+
+@pytest.mark.parametrize("which", ["attempts", "logs"])
+def test_a_folder_that_others_can_write_is_refused(place: Place, database: Path, which: str) -> None:
+    folder: Path = getattr(place, which)
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(StoreUntrusted, match="planted"):
+        open_store(place, environ={})
