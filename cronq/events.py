@@ -141,6 +141,7 @@ class SchedulerStopped(Event):
     succeeded: int
     failed: int
     uptime_s: float
+    cancelled: int = 0
 
 
 Sink = Callable[[Event], None]

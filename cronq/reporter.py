@@ -21,6 +21,7 @@ class Tally:
     finished: int = 0
     succeeded: int = 0
     failed: int = 0
+    cancelled: int = 0
 
 
 EXPECTED_FROM = 12
@@ -114,6 +115,7 @@ class Reporter:
         if is_done:
             self.tally.finished += 1
             self.tally.succeeded += after.outcome is Outcome.SUCCESS
+            self.tally.cancelled += after.outcome is Outcome.CANCELLED
             self.tally.failed += after.outcome not in {Outcome.SUCCESS, Outcome.CANCELLED}
         self._tell(
             events.AttemptFinished(

@@ -194,10 +194,9 @@ class Scheduler:
     def finish(self) -> ExitCode:
         """Tell the summary; return what the process should."""
         uptime_s = self.clock.monotonic() - self._began
-        tally = self._reporter.tally
-        self._tell(
-            events.SchedulerStopped(self.clock.now(), tally.finished, tally.succeeded, tally.failed, uptime_s)
-        )
+        t = self._reporter.tally
+        now = self.clock.now()
+        self._tell(events.SchedulerStopped(now, t.finished, t.succeeded, t.failed, uptime_s, t.cancelled))
         return self._exit_code
 
     def ask(self, signal_name: str) -> None:

@@ -146,7 +146,12 @@ class Session:
             return self.environment.local_zone()
         from cronq.schedule.zones import local_zone_name
 
-        return local_zone_name()
+        name = local_zone_name()
+        asked = self.environment.environ.get("TZ", "").removeprefix(":")
+        if name == "UTC" and asked and not asked.upper().startswith(("UTC", "GMT", "ETC/")):
+            # What is recorded with a job must not be a guess that nobody saw.
+            self.warn(f"TZ={plain(asked)} names no zone; UTC is taken (choose one with --tz)")
+        return name
 
     def tilde(self, path: str) -> str:
         """Return a path with the home directory as `~`, for people."""

@@ -135,6 +135,8 @@ def _about_scheduler(event: Event) -> str:
         return _stopping(event)
     if isinstance(event, SchedulerStopped):
         counts = f"ran {event.finished} · {event.succeeded} ok · {event.failed} failed"
+        if event.cancelled:
+            counts += f" · {event.cancelled} stopped"
         return f"{counts} · {duration(event.uptime_s)}"
     return kind_of(event)
 
