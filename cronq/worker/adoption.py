@@ -246,7 +246,7 @@ class EarlierAttempt:
         return (
             self._has_worker()
             or liveness.is_attempt_alive(self._place, self.key)
-            or end_file(self._place, self.key).exists()
+            or liveness.is_there(end_file(self._place, self.key))
             or self._was_never_started()
         )
 
@@ -271,7 +271,10 @@ class EarlierAttempt:
             elif self._guard is not None and self._sent:
                 self._signal_worker(signal.SIGTERM)  # see `Slot.nudge`
             return None
-        left = read_left_end(end_file(self._place, self.key))
+        try:
+            left = read_left_end(end_file(self._place, self.key))
+        except OSError:
+            return None
         if left is not None:
             return left
         if liveness.is_attempt_alive(self._place, self.key):

@@ -88,6 +88,11 @@ def start_ticks(pid: int) -> int | None:
     return None if info is None else info.start_ticks
 
 
+def exists(pid: int) -> bool:
+    """Return whether there is such a process, zombies included, without opening anything."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def environment_of(pid: int) -> dict[bytes, bytes]:
     """Return the environment that a process was started with; empty for zombies and without /proc."""
     data = _read(f"/proc/{pid}/environ") or b""

@@ -11,6 +11,7 @@ from typing import Any
 from cronq.model import AttemptEnd, AttemptKey, Outcome, Usage
 from cronq.store.location import Place
 from cronq.worker.files import open_private
+from cronq.worker.liveness import says_free
 
 
 def _document(end: AttemptEnd) -> dict[str, object]:
@@ -47,20 +48,31 @@ def read_left_ends(place: Place) -> list[AttemptEnd]:
     They are fenced like any other, so recording one twice, or too late, does no harm. `remove_left_end`
     follows when they are recorded.
     """
-    ends = (read_left_end(path) for path in place.attempts.glob("*.end.json"))
-    return sorted((end for end in ends if end is not None), key=lambda end: end.key)
+    found: list[AttemptEnd] = []
+    for path in place.attempts.glob("*.end.json"):
+        with contextlib.suppress(OSError):
+            end = read_left_end(path)
+            if end is not None:
+                found.append(end)
+    return sorted(found, key=lambda end: end.key)
 
 
 def read_left_end(path: Path) -> AttemptEnd | None:
-    """Return the end in a file; None if there is none."""
+    """Return the end in a file; None if there is none.
+
+    Raises:
+        OSError: It cannot be read now.
+    """
     try:
         fd = open_private(path, os.O_RDONLY)
-    except OSError:
-        return None
+    except OSError as error:
+        if says_free(error):
+            return None
+        raise
     try:
         with os.fdopen(fd, "rb") as file:
             return _end_from(json.load(file))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
 
 

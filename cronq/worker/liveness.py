@@ -17,6 +17,7 @@ free            free           both are dead; if nothing is recorded, how it end
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -32,6 +33,13 @@ from cronq.worker import kernel
 from cronq.worker.files import open_private
 
 _LOCK_BOUND_S = 1.0
+_NO_LOCK = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EPERM, errno.EISDIR, errno.ENXIO},
+)
+"""What says that nobody holds a lock: there is no such file, or something else was planted in its place.
+
+Any other error (no descriptor left, no memory, a disk that fails) says nothing about who lives.
+"""
 _LOCK_RETRY_S = 0.005
 
 
@@ -150,20 +158,23 @@ def write_hint(fd: int, hint: Hint) -> None:
 
 
 def is_worker_alive(place: Place, worker: str) -> bool:
-    """Return whether a worker process lives."""
+    """Return whether a worker process lives, or may live: what cannot be told now is asked again later."""
     return _is_locked(worker_file(place, worker))
 
 
 def is_attempt_alive(place: Place, key: AttemptKey) -> bool:
-    """Return whether the worker or the command of an attempt lives.
+    """Return whether the worker or the command of an attempt lives, or may live.
 
     A command that closed all inherited descriptors gave up the lock; it is then known by its pid, start
     and boot. False while the worker has not begun with it, so ask `is_worker_alive` first.
     """
     if _is_locked(attempt_file(place, key)):
         return True
-    hint = attempt_hint(place, key)
-    return hint is not None and is_same_process(hint)
+    try:
+        hint = _read_hint(attempt_file(place, key))
+    except OSError:
+        return True
+    return hint is not None and (is_same_process(hint) or _is_hidden(hint))
 
 
 def is_same_process(hint: Hint) -> bool:
@@ -174,9 +185,30 @@ def is_same_process(hint: Hint) -> bool:
     return info is not None and info.start_ticks == hint.start_ticks and info.state not in {"Z", "X"}
 
 
+def _is_hidden(hint: Hint) -> bool:
+    """Return whether a process of this pid exists that cannot be looked at just now."""
+    if hint.start_ticks is None or hint.boot_id != kernel.boot_id():
+        return False
+    return kernel.process_info(hint.pid) is None and kernel.exists(hint.pid)
+
+
 def was_started(place: Place, key: AttemptKey) -> bool:
     """Return whether the command may have been started: the lock file is there."""
-    return attempt_file(place, key).exists()
+    return is_there(attempt_file(place, key))
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file exists, or may exist."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno not in _NO_LOCK
+    return True
+
+
+def says_free(error: OSError) -> bool:
+    """Return whether a file could not be opened because it is not there, or is not ours."""
+    return error.errno in _NO_LOCK
 
 
 def is_of_attempt(place: Place, key: AttemptKey, pid: int) -> bool:
@@ -196,13 +228,17 @@ def is_of_attempt(place: Place, key: AttemptKey, pid: int) -> bool:
 
 
 def attempt_hint(place: Place, key: AttemptKey) -> Hint | None:
-    """Return who executes an attempt; None if that was never written."""
-    return _read_hint(attempt_file(place, key))
+    """Return who executes an attempt; None if that was never written, or cannot be read now."""
+    with contextlib.suppress(OSError):
+        return _read_hint(attempt_file(place, key))
+    return None
 
 
 def worker_hint(place: Place, worker: str) -> Hint | None:
-    """Return who a worker is."""
-    return _read_hint(worker_file(place, worker))
+    """Return who a worker is; None if that was never written, or cannot be read now."""
+    with contextlib.suppress(OSError):
+        return _read_hint(worker_file(place, worker))
+    return None
 
 
 def remove_attempt(place: Place, key: AttemptKey) -> None:
@@ -256,13 +292,14 @@ def _unlink(path: Path | str) -> None:
 
 
 def _is_locked(path: Path) -> bool:
+    """Return whether a lock is held, or may be."""
     try:
         fd = open_private(path, os.O_RDWR)
-    except OSError:
-        return False
+    except OSError as error:
+        return not says_free(error)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         return True
     finally:
         os.close(fd)
@@ -270,14 +307,21 @@ def _is_locked(path: Path) -> bool:
 
 
 def _read_hint(path: Path) -> Hint | None:
+    """Return what stands in a file; None if it makes no sense.
+
+    Raises:
+        OSError: It cannot be read now.
+    """
     try:
         fd = open_private(path, os.O_RDONLY)
-    except OSError:
-        return None
+    except OSError as error:
+        if says_free(error):
+            return None
+        raise
     try:
         value = json.loads(os.pread(fd, 4096, 0))
         return Hint(**value)
-    except (OSError, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None
     finally:
         os.close(fd)

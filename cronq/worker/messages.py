@@ -18,6 +18,7 @@ class WorkerSetup(NamedTuple):
     name: str
     place: Place
     boot_id: str
+    open_files: int
 
 
 class Execute(NamedTuple):

@@ -21,7 +21,7 @@ from cronq.errors import InvariantError
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
 from cronq.store.base import Held
 from cronq.store.location import Place
-from cronq.worker import kernel, liveness
+from cronq.worker import kernel, limits, liveness
 from cronq.worker.adoption import Adoption, EarlierAttempt, InheritedCommand, end_never_started
 from cronq.worker.base import Lost, Report
 from cronq.worker.endings import Begun
@@ -70,6 +70,7 @@ class Pool:
         self._failed_starts = 0
         self._selector = selectors.DefaultSelector()
         self._reaper: Reaper | None = None
+        self._open_files = 0
 
     def start(self) -> None:
         """Become the sub-reaper, and start the fork server and the first worker. In the main thread.
@@ -84,6 +85,7 @@ class Pool:
         self._selector.register(self._reaper, selectors.EVENT_READ)
         self._clock.watch(self._selector.fileno())
         start_fork_server()
+        self._open_files = limits.make_room(self._size)
         self._launch(self._clock.monotonic())
 
     # What the scheduler asks
@@ -184,7 +186,9 @@ class Pool:
 
     def tidy(self, held: Container[AttemptKey]) -> None:
         """Remove the lock files of attempts that are dead and recorded; those of `held` are evidence."""
-        liveness.sweep_attempts(self._place, held)
+        # Without a descriptor nothing can be listed; the next sweep comes.
+        with contextlib.suppress(OSError):
+            liveness.sweep_attempts(self._place, held)
 
     def poll(self) -> list[Report]:
         """Return what has happened since the last call, in order; never blocks."""
@@ -195,6 +199,11 @@ class Pool:
             self._collect()
             self._step_adoptions(everyone=True)
             known = {adoption.pid for adoption in self._adoptions.values()}
+            # That a worker died is heard through the fork server, which may be slow to say so: its command
+            # is then an orphan already, and whoever buries it loses its exit status.
+            known |= {
+                slot.start.pid for slot in self._slots.values() if slot.start and slot.phase is Phase.BUSY
+            }
             self._reaper.bury(pid for pid in orphans if pid not in known)
         self._step_adoptions(everyone=False)
         now = self._clock.monotonic()
@@ -234,6 +243,7 @@ class Pool:
         self._selector.close()
         if self._reaper is not None:
             self._reaper.close()
+            limits.restore(self._open_files)
 
     # Messages and deaths
 
@@ -377,7 +387,7 @@ class Pool:
     def _launch(self, now: float) -> None:
         name = f"w-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(3)}"
         try:
-            process, pipe = launch(WorkerSetup(name, self._place, self._boot_id))
+            process, pipe = launch(WorkerSetup(name, self._place, self._boot_id, self._open_files))
         except OSError:
             self._put_off_starts()
             return

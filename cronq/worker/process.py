@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from cronq import clock, doorbell
 from cronq.errors import StoreError
 from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind, Outcome
-from cronq.worker import kernel, liveness
+from cronq.worker import kernel, limits, liveness
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.callables import CallableAttempt
 from cronq.worker.environment import inherited_part
@@ -42,6 +42,7 @@ def worker_main(setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker]) -> N
     with contextlib.suppress(PermissionError):
         os.setsid()
     kernel.become_subreaper()
+    limits.restore(setup.open_files)
     lock_fd = liveness.take_lock(liveness.worker_file(setup.place, setup.name))
     pid = os.getpid()
     liveness.write_hint(

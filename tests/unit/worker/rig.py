@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,17 @@ class Rig:
         self.wait(lambda: not self.pool.in_hand())
         self.pool.close()
         self.clock.close()
+
+
+@contextmanager
+def open_files_limited(soft: int) -> Iterator[None]:
+    """Set the soft limit of open files; with 0, everything that opens a file gets EMFILE."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
 def is_running(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from cronq.store.location import Place
 from cronq.worker import kernel, liveness
 from cronq.worker.liveness import AttemptLocks, Hint
-from tests.unit.worker.rig import place_at
+from tests.unit.worker.rig import open_files_limited, place_at
 
 KEY = (12, 3)
 
@@ -89,6 +90,56 @@ def test_command_that_gave_up_the_lock_is_known_by_its_hint(
     assert liveness.attempt_hint(place, KEY) == hint
     assert liveness.is_attempt_alive(place, KEY)
     child.communicate(b"\n")
+    assert not liveness.is_attempt_alive(place, KEY)
+
+
+def test_without_descriptors_nothing_is_taken_for_dead(place: Place, child: subprocess.Popen[bytes]) -> None:
+    kernel.boot_id()
+    worker_fd = liveness.take_lock(liveness.worker_file(place, "w"))
+    attempt_fd = lock_attempt(place, "w", KEY)
+    with open_files_limited(0):
+        assert liveness.is_worker_alive(place, "w")
+        assert liveness.is_attempt_alive(place, KEY)
+        assert liveness.attempt_hint(place, KEY) is None
+    os.close(worker_fd)
+    os.close(attempt_fd)
+    assert not liveness.is_worker_alive(place, "w")
+    assert not liveness.is_attempt_alive(place, KEY)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES])
+def test_error_that_says_nothing_is_no_death(
+    place: Place, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_path: Path, _flags: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    os.close(liveness.take_lock(liveness.worker_file(place, "w")))
+    os.close(lock_attempt(place, "w", KEY))
+    monkeypatch.setattr(liveness, "open_private", fail)
+    assert liveness.is_worker_alive(place, "w")
+    assert liveness.is_attempt_alive(place, KEY)
+    assert liveness.sweep_workers(place) == liveness.sweep_attempts(place, held=()) == 0
+
+
+def test_planted_file_is_nobodys_lock(place: Place, tmp_path: Path) -> None:
+    place.attempts.mkdir(mode=0o700)
+    liveness.worker_file(place, "link").symlink_to(tmp_path)
+    liveness.worker_file(place, "folder").mkdir()
+    os.mkfifo(liveness.worker_file(place, "fifo"))
+    assert not any(liveness.is_worker_alive(place, name) for name in ("link", "folder", "fifo"))
+
+
+def test_process_that_cannot_be_looked_at_is_not_taken_for_dead(
+    place: Place, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fd = lock_attempt(place, "w", KEY)
+    liveness.write_hint(fd, hint_of(child.pid))
+    os.close(fd)
+    monkeypatch.setattr(kernel, "process_info", lambda _pid: None)
+    assert liveness.is_attempt_alive(place, KEY)
+    child.kill()
+    child.wait()
     assert not liveness.is_attempt_alive(place, KEY)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cronq.model import OnCrash, Outcome
 from cronq.worker import guard, kernel, liveness
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.liveness import AttemptLocks
-from tests.unit.worker.rig import Rig, claim_of, definition, is_running, shell
+from tests.unit.worker.rig import Rig, claim_of, definition, is_running, open_files_limited, shell
 
 
 def test_one_worker_is_warm_after_the_start(rig: Rig) -> None:
@@ -48,6 +49,16 @@ def test_idle_workers_leave_but_one(tmp_path: Path) -> None:
     assert rig.pool.deadline() is None
     assert len(list(rig.place.attempts.glob("*.worker"))) == 1
     rig.close()
+
+
+def test_pool_makes_room_for_its_descriptors_and_commands_get_what_there_was(tmp_path: Path) -> None:
+    with open_files_limited(300):
+        rig = Rig(tmp_path, size=20)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 336
+        end = rig.execute(shell("ulimit -S -n"))
+        assert rig.log(end.key) == "300\n"
+        rig.close()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 300
 
 
 def test_pool_without_anything_to_do_needs_no_wake_up(rig: Rig) -> None:
