@@ -93,7 +93,8 @@ class Pool:
     def idle(self) -> list[str]:
         """Return the workers that can take a claim, the last used first, so that the others may leave."""
         found = [slot for slot in self._slots.values() if slot.phase is Phase.IDLE]
-        return [slot.name for slot in sorted(found, key=lambda slot: -slot.since)]
+        # Adopted attempts count, and have no worker of ours.
+        return [slot.name for slot in sorted(found, key=lambda slot: -slot.since)][: self.capacity]
 
     @property
     def busy(self) -> int:
