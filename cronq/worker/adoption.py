@@ -17,19 +17,22 @@ import signal
 from typing import Protocol
 
 from cronq.clock import Clock
-from cronq.model import AttemptEnd, AttemptKey, Claim, CommandKind, Micros, Outcome
+from cronq.model import SECOND, AttemptEnd, AttemptKey, Claim, CommandKind, Micros, Outcome
 from cronq.store.base import Held
 from cronq.store.location import Place
 from cronq.worker import endings, kernel, liveness
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.guard import WorkerGuard
 from cronq.worker.left_ends import end_file, read_left_end
+from cronq.worker.process import STORE_BOUND_S
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
 
 LOOK_AGAIN_S = 1.0
 """How often to look at what gives no sign of its own."""
 _SEARCH_AGAIN_S = 0.02
+_RECORD_BOUND_S = STORE_BOUND_S + 10.0
+"""How long a worker may live that has not begun with its attempt, or has ended it and writes the end."""
 
 
 class Adoption(Protocol):
@@ -216,9 +219,13 @@ class EarlierAttempt:
         self._worker = liveness.worker_hint(place, held.attempt.worker)
         hint = liveness.attempt_hint(place, self.key)
         self._command = hint
-        started = clock.monotonic() if hint is None else hint.monotonic
-        self._guard = WorkerGuard(started, definition) if self._is_callable else None
-        # A worker that lives watches over the time limit itself; the ladder here is for a command alone.
+        started = self._started() if hint is None else hint.monotonic
+        # A worker that lives watches over the time limit itself, and is killed if it does not; the ladder
+        # here is for a command alone.
+        self._guard = WorkerGuard(started, definition)
+        self._is_condemned = False
+        self._asked: tuple[str, bool] | None = None
+        self._record_by: float | None = None
         self._watch = Supervision(
             started, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
         )
@@ -256,21 +263,22 @@ class EarlierAttempt:
 
     def deadline(self) -> float | None:
         """Return when to step it because of time."""
-        times = [self._look_at, self._watch.deadline() if not self._has_worker() else None]
-        if self._guard is not None:
-            times.append(self._guard.deadline())
-        return min(moment for moment in times if moment is not None)
+        ladder = None if self._has_worker() else self._watch.deadline()
+        return self._look_at if ladder is None else min(ladder, self._look_at)
 
     def step(self) -> AttemptEnd | None:
         """Look who lives; return the end when neither does."""
         now = self._clock.monotonic()
         self._look_at = now + LOOK_AGAIN_S
         if self._has_worker():
-            if self._guard is not None and self._guard.is_over(now):
+            if self._is_worker_over(now):
                 self._signal_worker(signal.SIGKILL)
-            elif self._guard is not None and self._sent:
+            elif self._is_callable and self._sent:
                 self._signal_worker(signal.SIGTERM)  # see `Slot.nudge`
             return None
+        if self._asked is not None:
+            reason, at_once = self._asked
+            (self._watch.kill if at_once else self._watch.stop)(reason, now)
         try:
             left = read_left_end(end_file(self._place, self.key))
         except OSError:
@@ -285,10 +293,10 @@ class EarlierAttempt:
 
     def stop(self, reason: str, *, at_once: bool) -> None:
         """Ask the worker, or begin the ladder here."""
-        now = self._clock.monotonic()
-        if self._guard is not None:
-            self._guard.stop(reason, now, at_once=at_once)
-        (self._watch.kill if at_once else self._watch.stop)(reason, now)
+        self._guard.stop(reason, self._clock.monotonic(), at_once=at_once)
+        if self._asked is None or (at_once and not self._asked[1]):
+            # The ladder begins only when the worker is gone, so that the command has its grace.
+            self._asked = (reason, at_once)
         number = signal.SIGQUIT if at_once else signal.SIGTERM
         if number not in self._sent and self._has_worker():
             self._sent.add(number)
@@ -313,10 +321,28 @@ class EarlierAttempt:
             and not liveness.was_started(self._place, self.key)
         )
 
+    def _started(self) -> float:
+        """Return when it was started, monotonic, as far as its row says."""
+        at = self._attempt.started_at
+        age_us = 0 if at is None else max(0, self._clock.now() - at)
+        return self._clock.monotonic() - age_us / SECOND
+
+    def _is_worker_over(self, now: float) -> bool:
+        """Return whether its worker hangs: it should long have stopped the attempt, or recorded its end."""
+        if liveness.is_attempt_alive(self._place, self.key):
+            self._record_by = None
+            over = self._guard.is_over(now)
+        else:
+            self._record_by = self._record_by or now + _RECORD_BOUND_S
+            over = now >= self._record_by
+        self._is_condemned = self._is_condemned or over
+        return self._is_condemned
+
     def _has_worker(self) -> bool:
         return liveness.is_worker_alive(self._place, self._attempt.worker)
 
     def _signal_worker(self, number: int) -> None:
+        self._worker = self._worker or liveness.worker_hint(self._place, self._attempt.worker)
         if self._worker is not None and self._worker.start_ticks is not None:
             kernel.send_signal(self._worker.pid, number, self._worker.start_ticks)
 
@@ -343,7 +369,7 @@ class EarlierAttempt:
         if self._was_never_started():
             return end_never_started(self._claim, now)
         begun = None if self._command is None else _begun_from_hint(self._command, self._clock)
-        verdict = self._watch.verdict if self._guard is None else self._guard.verdict()
+        verdict = self._guard.verdict() if self._is_callable else self._watch.verdict
         if verdict is not None and begun is not None:
             survivors = self._tree.names() if self._watch.gave_up else ()
             return endings.end_of_process(self._claim, begun, Exit(now), verdict=verdict, survivors=survivors)

@@ -17,9 +17,9 @@ import pytest
 from cronq import clock
 from cronq.model import Definition, Outcome, State
 from cronq.store import NewJob, RunDetail, open_store
-from cronq.worker import kernel, left_ends, liveness
+from cronq.worker import guard, kernel, left_ends, liveness
 from tests.crash.worker_scheduler import place_of
-from tests.unit.worker.rig import PATIENCE_S, function, is_running, shell
+from tests.unit.worker.rig import PATIENCE_S, Rig, function, is_running, shell
 
 ROOT = Path(__file__).parents[2]
 
@@ -266,6 +266,69 @@ def test_command_that_outlives_both_can_be_stopped(
     second.order(order)
     assert second.wait_for("ended")["outcome"] == "cancelled"
     assert not is_running(started["pid"])
+
+
+@pytest.mark.parametrize(
+    ("order", "timeout_s", "reason"),
+    [("stop", None, "asked"), ("kill", None, "killed"), ("", 0.5, "timeout 0.5s")],
+)
+def test_hung_worker_of_an_earlier_scheduler_does_not_make_its_run_immortal(
+    tmp_path: Path,
+    database: Path,
+    scheduler: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    order: str,
+    timeout_s: float | None,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(guard, "GIVE_UP_S", 0.1)
+    monkeypatch.setattr(guard, "LEFTOVER_GRACE_S", 0.1)
+    what, _gate = gated(tmp_path, "exit 23")
+    run_id = queue(database, what._replace(timeout_s=timeout_s, kill_after_s=0.2))
+    first = scheduler()
+    started = first.wait_for("started")
+    # To every worker: which one has the attempt is not said.
+    for pid in started["workers"]:
+        os.kill(pid, signal.SIGSTOP)
+    first.kill()
+    store = open_store(first.place)
+    (held,) = store.held()
+    store.close()
+    rig = Rig(tmp_path)
+    assert rig.pool.adopt(held)
+    if order == "stop":
+        rig.pool.stop((run_id, 1), "asked")
+    elif order == "kill":
+        rig.pool.kill((run_id, 1))
+    end = rig.end_of((run_id, 1))
+    assert end.outcome is (Outcome.CANCELLED if timeout_s is None else Outcome.TIMEOUT)
+    assert end.reason == reason
+    assert not is_running(started["pid"])
+    rig.close()
+    for pid in started["workers"]:
+        kernel.send_signal(pid, signal.SIGKILL)
+
+
+def test_adopted_attempt_takes_the_place_of_a_worker(
+    tmp_path: Path, database: Path, scheduler: Start
+) -> None:
+    what, _gate = gated(tmp_path, "exit 23")
+    run_id = queue(database, what)
+    first = scheduler()
+    first.wait_for("started")
+    first.kill()
+    store = open_store(first.place)
+    (held,) = store.held()
+    store.close()
+    rig = Rig(tmp_path, size=1)
+    rig.wait(rig.pool.idle)
+    assert rig.pool.adopt(held)
+    assert rig.pool.capacity == 0
+    assert rig.pool.idle() == []
+    rig.pool.kill((run_id, 1))
+    rig.end_of((run_id, 1))
+    assert len(rig.pool.idle()) == 1
+    rig.close()
 
 
 def test_attempt_that_died_with_everybody_is_not_adopted(
