@@ -137,8 +137,19 @@ def _answer(session: Session, asked: list[Asked], window: Window) -> int:
     elif session.for_people:
         _tell(session, asked, fires, window.after)
     else:
+        _warn_aside(session, asked, found)
         session.rows(["utc", "local", "tz", "name", "note"], (_row(session, fire) for fire in fires))
     return int(ExitCode.OK if all(found) else ExitCode.FAILED)
+
+
+def _warn_aside(session: Session, asked: list[Asked], found: list[list[FireTime]]) -> None:
+    """Say beside a piped answer what a terminal shows within it."""
+    for one, fires in zip(asked, found, strict=True):
+        which = f"{one.label}: " if len(asked) > 1 else ""
+        for severity, message in one.warnings(session.started_at):
+            session.tell(f"{severity}: {which}{message}")
+        if not fires:
+            session.tell(f"{which}no fire time")
 
 
 def _fire_times(session: Session, one: Asked, window: Window) -> Iterator[FireTime]:
