@@ -119,6 +119,7 @@ keys that end in _s; what does not apply is null, never absent.
             next{date label}; show: calendar, with text dates[]{date label};
             add: calendar changed moved[]{name before next_fire_at}; remove: removed[]
   logs      run job attempt lines[]; with -f, one object a line: run job attempt line
+  run --dry-run   decisions[]: at job decision
   status    scheduler{running pid host since} database{path rule exists logs}
             totals{jobs paused queued running oldest_queued_at} tzdata
   init      database created

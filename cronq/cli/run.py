@@ -12,7 +12,7 @@ from cronq.errors import UsageError
 from cronq.model import Outcome
 
 USAGE = "run [--workers N] [--for DURATION] [--until-idle]"
-EXAMPLES = ("cronq run", "cronq run --workers 4 --for 10m")
+EXAMPLES = ("cronq run", "cronq run --workers 4 --for 10m", "cronq run --dry-run")
 
 MAX_WORKERS = 10_000
 
@@ -45,6 +45,9 @@ def command(
     drain: Annotated[
         str, typer.Option("--drain", metavar="DURATION", help="How long running jobs may finish at the end.")
     ] = "30s",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the decisions of the next hour, and act on none.")
+    ] = False,
     log_format: Annotated[
         LogFormat, typer.Option("--log-format", metavar="FORMAT", help="How to write events.")
     ] = LogFormat.AUTO,
@@ -70,6 +73,10 @@ def command(
         until_idle=until_idle,
         drain_s=parse_duration(drain),
     )
+    if dry_run:
+        from cronq.cli._forecast import answer_forecast
+
+        return answer_forecast(session)
     from cronq.service import run_scheduler
 
     log_format = LogFormat.JSON if session.options.json else log_format
