@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -73,12 +74,15 @@ class CommandAttempt:
         now = clock.now_us()
         try:
             environment = command_environment(claim, self._inherited, now)
+            return self._spawn(environment, lock_fd)
         except EnvironmentFileError as error:
             return endings.end_unstarted(claim, f"env_error: {error}", now=now)
-        try:
-            return self._spawn(environment, lock_fd)
         except (OSError, ValueError) as error:
             return endings.end_of_spawn_error(claim, error, now=now)
+        except Exception as error:
+            # It must not fell the worker: that would be a crash, for which a job may be run again at once.
+            traceback.print_exc()
+            return endings.end_of_internal_error(claim, error, now=now)
 
     def _spawn(self, environment: Mapping[str, str], lock_fd: int) -> Begun:
         definition = self._claim.definition

@@ -32,7 +32,6 @@ from cronq.worker.tree import ProcessTree
 
 NUDGE_S = 0.25
 """How often a callable that is to stop gets the signal until it ends; the first that is heeded counts."""
-_REASON_LENGTH = 300
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -87,6 +86,9 @@ class CallableAttempt:
             return endings.end_unstarted(claim, f"env_error: {error}", now=clock.now_us())
         except (OSError, ValueError) as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
+        except Exception as error:
+            traceback.print_exc()
+            return endings.end_of_internal_error(claim, error, now=clock.now_us())
         finally:
             os.close(lock_fd)
 
@@ -151,7 +153,7 @@ class CallableAttempt:
             self._is_armed = False
             traceback.print_exc()
             text = f"{kind}: {type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
-            return Verdict(Outcome.FAILURE, text[:_REASON_LENGTH])
+            return Verdict(Outcome.FAILURE, text[: endings.REASON_LENGTH])
         self._exit_code = 0
         return None
 
@@ -195,12 +197,12 @@ class CallableAttempt:
             os.chdir(definition.cwd)
             os.dup2(log_fd, 1)
             os.dup2(log_fd, 2)
-        except OSError:
-            os.close(log_fd)
+            self._environment.apply(environment)
+        except Exception:
             self._restore_streams(stdin_fd)
             raise
-        os.close(log_fd)
-        self._environment.apply(environment)
+        finally:
+            os.close(log_fd)
         stdin = sys.stdin
         if stdin_fd != -1:
             # `multiprocessing` has put a stream of its own there.

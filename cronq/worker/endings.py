@@ -26,6 +26,8 @@ NOT_THE_JOBS_FAULT = frozenset(
 )
 """Errors by which the machine says that it has no room just now; the attempt costs the job no retry."""
 
+REASON_LENGTH = 300
+"""What an exception has to say is cut here."""
 _MAX_DELAY_S = 30.0
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -132,6 +134,12 @@ def end_of_spawn_error(claim: Claim, error: OSError | ValueError, *, now: Micros
         delay_s = free_delay_s(claim.run.attempt)
         return end_for_free(claim, Outcome.FAILURE, reason, now=now, delay_s=delay_s)
     return end_unstarted(claim, reason, now=now)
+
+
+def end_of_internal_error(claim: Claim, error: Exception, *, now: Micros) -> AttemptEnd:
+    """Return the end of an attempt that our own code could not start."""
+    text = f"internal_error: {type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
+    return end_unstarted(claim, text[:REASON_LENGTH], now=now)
 
 
 def free_delay_s(attempt: int) -> float:

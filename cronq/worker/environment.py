@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cronq.clock import datetime_from_us
+from cronq.errors import TimezoneError
 from cronq.model import SECOND, Claim, Micros
 
 INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR")
@@ -74,7 +75,11 @@ def _local(at: Micros, tz: str) -> str:
         return datetime_from_us(at).isoformat()
     from cronq.schedule.zones import zone  # the same data that computed the fire time
 
-    return datetime_from_us(at).astimezone(zone(tz)).isoformat()
+    try:
+        return datetime_from_us(at).astimezone(zone(tz)).isoformat()
+    except TimezoneError:
+        # It has left the zone data since the job was added; UTC says so itself.
+        return datetime_from_us(at).isoformat()
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -245,3 +245,11 @@ def test_worker_with_a_thread_left_behind_is_replaced(rig: Rig, call: _Call) -> 
     assert rig.lost == []
     second = rig.execute(call("pid"))
     assert int(rig.log(second.key)) != soiled
+
+
+def test_error_of_our_own_before_the_start_does_not_fell_the_worker(rig: Rig, call: _Call) -> None:
+    end = rig.execute(call("nothing", env=(("A", 1),)))
+    assert end.outcome is Outcome.FAILURE
+    assert end.reason.startswith("internal_error: TypeError: ")
+    assert rig.execute(call("look")).outcome is Outcome.SUCCESS
+    assert rig.lost == []

@@ -268,3 +268,13 @@ def _descriptors(pids: list[int]) -> dict[int, int]:
 
 def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_error_of_our_own_before_the_start_does_not_fell_the_worker(rig: Rig) -> None:
+    rig.wait(rig.pool.idle)
+    workers = rig.pool.pids()
+    end = rig.execute(definition("true", env=(("A", 1),)))
+    assert (end.outcome, end.started_at, end.counts) == (Outcome.FAILURE, None, True)
+    assert end.reason.startswith("internal_error: TypeError: ")
+    assert rig.execute(definition("true")).outcome is Outcome.SUCCESS
+    assert (rig.pool.pids()[:1], rig.lost) == (workers, [])

@@ -52,6 +52,11 @@ def test_scheduled_run_is_told_its_fire_time_and_lag() -> None:
     }
 
 
+def test_zone_that_left_the_zone_data_becomes_utc() -> None:
+    claim = claim_of(definition("x", tz="Europe/Atlantis"), fire_at=FIRE, logical_at=FIRE)
+    assert command_environment(claim, {}, FIRE)["CRONQ_FIRE_TIME_LOCAL"] == "2026-07-01T10:00:00+00:00"
+
+
 def test_lag_of_a_manual_run_counts_from_the_request() -> None:
     claim = claim_of(definition("x"), logical_at=FIRE - 10**12, queued_at=FIRE)
     assert command_environment(claim, {}, FIRE + 250_000)["CRONQ_LAG"] == "0.250"
