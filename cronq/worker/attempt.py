@@ -15,7 +15,7 @@ from cronq.store.location import Place
 from cronq.worker import endings, kernel
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment
-from cronq.worker.files import open_log
+from cronq.worker.files import open_input, open_log
 from cronq.worker.inbox import Inbox
 from cronq.worker.liveness import AttemptLocks, Hint, write_hint
 from cronq.worker.messages import Stop
@@ -90,8 +90,7 @@ class CommandAttempt:
         stdin_fd = None
         try:
             if definition.stdin is not None:
-                path = Path(definition.cwd) / definition.stdin
-                stdin_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                stdin_fd = open_input(Path(definition.cwd) / definition.stdin)
             # No preexec_fn: it would turn vfork into fork, three times as slow.
             process = subprocess.Popen(
                 definition.command.argv(),

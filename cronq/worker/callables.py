@@ -22,7 +22,7 @@ from cronq.store.location import Place
 from cronq.worker import endings, kernel
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment
-from cronq.worker.files import open_log
+from cronq.worker.files import open_input, open_log
 from cronq.worker.inbox import Inbox
 from cronq.worker.liveness import AttemptLocks, Hint, write_hint
 from cronq.worker.messages import Stop
@@ -192,7 +192,7 @@ class CallableAttempt:
         stdin_fd = -1
         try:
             if definition.stdin is not None:
-                stdin_fd = os.open(Path(definition.cwd) / definition.stdin, os.O_RDONLY | os.O_CLOEXEC)
+                stdin_fd = open_input(Path(definition.cwd) / definition.stdin)
                 os.dup2(stdin_fd, 0)
             os.chdir(definition.cwd)
             os.dup2(log_fd, 1)

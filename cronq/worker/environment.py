@@ -13,9 +13,13 @@ from pathlib import Path
 from cronq.clock import datetime_from_us
 from cronq.errors import TimezoneError
 from cronq.model import SECOND, Claim, Micros
+from cronq.worker.files import read_regular
 
 INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR")
 """Passed on when set, with all `LC_*`; nothing else, so a job runs the same whoever started the scheduler."""
+
+MAX_FILE_BYTES = 1024 * 1024
+"""A file of variables that is longer is something else."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _ESCAPES = {"\\": "\\", '"': '"', "$": "$", "`": "`", "n": "\n", "t": "\t"}
@@ -90,11 +94,11 @@ def read_env_file(path: Path) -> dict[str, str]:
     double quotes a backslash escapes. Nothing is expanded.
 
     Raises:
-        EnvironmentFileError: It cannot be read, or a line is wrong.
+        EnvironmentFileError: It cannot be read, is no regular file or too long, or a line is wrong.
     """
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError as error:
+        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8", "surrogateescape")
+    except (OSError, ValueError) as error:
         from cronq.worker.endings import describe
 
         raise EnvironmentFileError(describe(error)) from error

@@ -1,4 +1,4 @@
-"""Opening the files beside the database so that nobody can slip in others; reading the end of a log."""
+"""Opening files beside the database, so that nobody slips in others, and those of jobs, without waiting."""
 
 from __future__ import annotations
 
@@ -60,6 +60,36 @@ def open_log(path: Path | str) -> int:
         return open_private(path, flags | os.O_EXCL)
     except FileExistsError:
         return open_private(path, flags)
+
+
+def open_input(path: Path) -> int:
+    """Return a descriptor of what a job reads from: a file, a device, or a FIFO.
+
+    To open it never waits, not even for somebody who writes into a FIFO; to read from it does. It does not
+    become our controlling terminal.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    os.set_blocking(fd, True)
+    return fd
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """Return what a regular file contains.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is something else, or too long.
+    """
+    with os.fdopen(open_input(path), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path} is not a regular file")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"{path} is longer than {max_bytes} bytes")
+    return data
 
 
 def tail_lines(path: Path, count: int = 3, max_bytes: int = 4096) -> tuple[str, ...]:

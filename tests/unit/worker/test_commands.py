@@ -278,3 +278,17 @@ def test_error_of_our_own_before_the_start_does_not_fell_the_worker(rig: Rig) ->
     assert end.reason.startswith("internal_error: TypeError: ")
     assert rig.execute(definition("true")).outcome is Outcome.SUCCESS
     assert (rig.pool.pids()[:1], rig.lost) == (workers, [])
+
+
+def test_input_from_a_fifo_does_not_keep_the_worker_from_its_time_limit(rig: Rig, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert rig.execute(shell("cat; echo done", stdin=str(fifo))).outcome is Outcome.SUCCESS
+    writer = os.open(fifo, os.O_RDWR)
+    start = rig.started(shell("echo begun; read line; echo $line", stdin=str(fifo)))
+    rig.wait_for_line(start.key, "begun")
+    os.write(writer, b"hello\n")  # the command waited for it
+    assert rig.end_of(start.key).outcome is Outcome.SUCCESS
+    assert rig.log(start.key) == "begun\nhello\n"
+    assert rig.execute(shell("cat", stdin=str(fifo), timeout_s=0.2)).outcome is Outcome.TIMEOUT
+    os.close(writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import pytest
 
 from cronq.clock import us_from_datetime
 from cronq.model import Trigger
-from cronq.worker.environment import EnvironmentFileError, command_environment, inherited_part, read_env_file
+from cronq.worker.environment import (
+    MAX_FILE_BYTES,
+    EnvironmentFileError,
+    command_environment,
+    inherited_part,
+    read_env_file,
+)
 from tests.unit.worker.rig import claim_of, definition
 
 FIRE = us_from_datetime(datetime(2026, 7, 1, 10, 0, tzinfo=UTC))
@@ -116,3 +123,19 @@ def test_wrong_line_is_pointed_at(tmp_path: Path, line: str, problem: str) -> No
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFileError, match=r"^ENOENT No such file or directory: "):
         read_env_file(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("fifo", "not a regular file"), ("device", "not a regular file"), ("long", "longer than")],
+)
+def test_file_that_would_not_end_is_refused(tmp_path: Path, kind: str, text: str) -> None:
+    path = tmp_path / "vars"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path("/dev/zero")
+    else:
+        path.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+    with pytest.raises(EnvironmentFileError, match=text):
+        read_env_file(path)
