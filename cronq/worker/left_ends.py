@@ -35,11 +35,16 @@ def leave_end(place: Place, end: AttemptEnd) -> None:
     draft = path.with_suffix(".draft")
     fd = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        os.write(fd, json.dumps(_document(end)).encode())
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    draft.replace(path)
+        # Buffered: it goes on after a short write, which is all that a full disk says at first.
+        with os.fdopen(fd, "wb") as file:
+            file.write(json.dumps(_document(end)).encode())
+            file.flush()
+            os.fsync(fd)
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def read_left_ends(place: Place) -> list[AttemptEnd]:

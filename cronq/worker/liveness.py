@@ -263,7 +263,8 @@ def sweep_workers(place: Place) -> int:
 def sweep_attempts(place: Place, held: Container[AttemptKey]) -> int:
     """Remove the files of attempts that are dead and recorded; return how many.
 
-    Such a file stays if its worker was killed just after the end was recorded.
+    A lock stays if its worker was killed just after the end was recorded; a left end, if another end was
+    recorded before it was found.
 
     Args:
         place: Where they are.
@@ -275,11 +276,16 @@ def sweep_attempts(place: Place, held: Container[AttemptKey]) -> int:
         if key is not None and key not in held and not _is_locked(path):
             _unlink(path)
             removed += 1
+    for path in place.attempts.glob("*.end.*"):  # drafts too
+        key = _key_of(path)
+        if key is not None and key not in held:
+            _unlink(path)
+            removed += 1
     return removed
 
 
 def _key_of(path: Path) -> AttemptKey | None:
-    run_id, _, attempt = path.stem.partition(".")
+    run_id, attempt = path.name.split(".")[:2]
     return (int(run_id), int(attempt)) if run_id.isdecimal() and attempt.isdecimal() else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,19 @@ def test_end_that_was_left_is_read_again(tmp_path: Path) -> None:
     remove_left_end(place, (1, 7))
     remove_left_end(place, (1, 7))
     assert read_left_ends(place) == [full]
+
+
+def test_end_for_which_there_is_no_room_leaves_nothing(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The first write is cut short, and only the next one fails; as on a disk that becomes full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            leave_end(place, AttemptEnd((1, 7), Outcome.ABANDONED, 99))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(place.attempts.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", sorted(endings.NOT_THE_JOBS_FAULT))

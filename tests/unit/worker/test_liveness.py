@@ -213,10 +213,12 @@ def test_sweep_removes_what_is_dead_and_recorded(place: Place) -> None:
     for number in (1, 2):
         os.close(lock_attempt(place, "dead", (number, 1)))
     running = lock_attempt(place, "alive", (3, 1))
-    (place.attempts / "unknown.lock").touch()
+    for name in ("unknown.lock", "1.1.end.json", "2.1.end.json", "4.1.end.draft"):
+        (place.attempts / name).touch()
     assert liveness.sweep_workers(place) == 2
-    assert liveness.sweep_attempts(place, held={(1, 1)}) == 1
+    assert liveness.sweep_attempts(place, held={(1, 1)}) == 3
     assert sorted(path.name for path in place.attempts.iterdir()) == [
+        "1.1.end.json",
         "1.1.lock",
         "3.1.lock",
         "alive.worker",
