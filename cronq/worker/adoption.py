@@ -79,10 +79,12 @@ class InheritedCommand:
             started, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
         )
         self._tree: ProcessTree | None = None
+        self._rest: ProcessTree | None = None
         self._pid = 0
         self._pidfd: int | None = None
         self._exit: Exit | None = None
         self._look_at = 0.0
+        self._search_until = clock.monotonic() + LOOK_AGAIN_S
 
     @property
     def key(self) -> AttemptKey:
@@ -100,10 +102,8 @@ class InheritedCommand:
 
     def deadline(self) -> float | None:
         """Return when to step it because of time."""
-        if self._tree is None:
-            return self._look_at
         ladder = self._watch.deadline()
-        if self._pidfd is not None and self._exit is None:
+        if self._tree is not None and self._pidfd is not None and self._exit is None:
             return ladder
         # The leftovers of the command are not watched one by one.
         return self._look_at if ladder is None else min(ladder, self._look_at)
@@ -113,10 +113,10 @@ class InheritedCommand:
         now = self._clock.monotonic()
         self._look_at = now + _SEARCH_AGAIN_S
         if self._tree is None and not self._find():
-            return self._unseen()
+            return self._step_unseen(now)
         self._wait()
         if self._tree is None:
-            return self._unseen()
+            return self._step_unseen(now)
         if self._exit is not None:
             self._tree.is_led = False
             self._watch.exited(now, leftovers=self._tree.has_members())
@@ -168,12 +168,13 @@ class InheritedCommand:
         self._tree = ProcessTree(pid, self._members)
 
     def _members(self) -> list[int]:
+        leader = self._leader()
         found: list[int] = []
         for child in kernel.children_of(os.getpid()):
             info = kernel.process_info(child)
-            if child == self._pid or (
+            if child == leader or (
                 info is not None
-                and (info.session == self._pid or liveness.is_of_attempt(self._place, self.key, child))
+                and (info.session == leader or liveness.is_of_attempt(self._place, self.key, child))
             ):
                 found += [child, *kernel.descendants_of(child)]
         return found
@@ -199,11 +200,34 @@ class InheritedCommand:
     def _known_start(self) -> Begun:
         return self._begun or Begun(self._claim.claimed_at, self._clock.monotonic(), self._pid)
 
-    def _unseen(self) -> AttemptEnd | None:
-        """Return the end of an attempt whose command is not to be found, once nothing of it lives."""
+    def _leader(self) -> int:
+        """Return the command, found or not; -1 if nobody knows it."""
+        return self._pid or (-1 if self._begun is None else self._begun.pid)
+
+    def _step_unseen(self, now: float) -> AttemptEnd | None:
+        """Carry on the ladder of a command that is not to be found; return its end when nothing of it lives.
+
+        It is between fork and exec; or it has ended and left something; or the kernel gives us no orphans.
+        """
+        if now >= self._search_until:
+            self._look_at = now + LOOK_AGAIN_S
         if liveness.is_attempt_alive(self._place, self.key):
-            return None  # it is between fork and exec
-        return endings.end_unseen(self._claim, "worker killed", now=self._clock.now(), begun=self._begun)
+            hint = liveness.attempt_hint(self._place, self.key)
+            if self._begun is None and hint is not None:
+                self._begun = _begun_from_hint(hint, self._clock)
+            if self._rest is None and self._begun is not None:
+                self._rest = ProcessTree(self._begun.pid, self._members)
+            if self._rest is not None:
+                _carry_on_ladder(self._watch, self._rest, hint, now)
+            if not self._watch.gave_up:
+                return None
+        at = self._clock.now()
+        if self._watch.verdict is None or self._begun is None:
+            return endings.end_unseen(self._claim, "worker killed", now=at, begun=self._begun)
+        survivors = self._rest.names() if self._rest is not None and self._watch.gave_up else ()
+        return endings.end_of_process(
+            self._claim, self._begun, Exit(at), verdict=self._watch.verdict, survivors=survivors
+        )
 
 
 class EarlierAttempt:
@@ -286,7 +310,9 @@ class EarlierAttempt:
         if left is not None:
             return left
         if liveness.is_attempt_alive(self._place, self.key):
-            self._carry_on_ladder(now)
+            self._command = self._command or liveness.attempt_hint(self._place, self.key)
+            if _carry_on_ladder(self._watch, self._tree, self._command, now):
+                self._look_at = now + _SEARCH_AGAIN_S
             if not self._watch.gave_up:
                 return None
         return self._unknown_end()
@@ -346,16 +372,6 @@ class EarlierAttempt:
         if self._worker is not None and self._worker.start_ticks is not None:
             kernel.send_signal(self._worker.pid, number, self._worker.start_ticks)
 
-    def _carry_on_ladder(self, now: float) -> None:
-        """Watch over a command without a worker: its time limit, and what it leaves behind."""
-        hint = self._command = self._command or liveness.attempt_hint(self._place, self.key)
-        self._tree.is_led = hint is not None and liveness.is_same_process(hint)
-        if not self._tree.is_led and self._tree.has_members():
-            self._watch.exited(now, leftovers=True)
-        while (order := self._watch.step(now)) is not None:
-            self._tree.carry_out(order)
-            self._look_at = now + _SEARCH_AGAIN_S
-
     def _members(self) -> list[int]:
         leader = 0 if self._command is None else self._command.pid
         return [
@@ -374,6 +390,23 @@ class EarlierAttempt:
             survivors = self._tree.names() if self._watch.gave_up else ()
             return endings.end_of_process(self._claim, begun, Exit(now), verdict=verdict, survivors=survivors)
         return endings.end_unseen(self._claim, "exit status unknown", now=now, begun=begun)
+
+
+def _carry_on_ladder(watch: Supervision, tree: ProcessTree, hint: liveness.Hint | None, now: float) -> bool:
+    """Watch over a command that is no child of ours: its time limit, and what it leaves behind.
+
+    Returns:
+        Whether anything was done.
+    """
+    tree.is_led = hint is not None and liveness.is_same_process(hint)
+    # Without /proc, or a hint, nobody knows whether the command lives or only what it left.
+    if kernel.HAS_PROC and hint is not None and liveness.is_gone(hint) and tree.has_members():
+        watch.exited(now, leftovers=True)
+    acted = False
+    while (order := watch.step(now)) is not None:
+        tree.carry_out(order)
+        acted = True
+    return acted
 
 
 def end_never_started(claim: Claim, now: Micros) -> AttemptEnd:

@@ -174,7 +174,7 @@ def is_attempt_alive(place: Place, key: AttemptKey) -> bool:
         hint = _read_hint(attempt_file(place, key))
     except OSError:
         return True
-    return hint is not None and (is_same_process(hint) or _is_hidden(hint))
+    return hint is not None and not is_gone(hint)
 
 
 def is_same_process(hint: Hint) -> bool:
@@ -185,11 +185,14 @@ def is_same_process(hint: Hint) -> bool:
     return info is not None and info.start_ticks == hint.start_ticks and info.state not in {"Z", "X"}
 
 
-def _is_hidden(hint: Hint) -> bool:
-    """Return whether a process of this pid exists that cannot be looked at just now."""
-    if hint.start_ticks is None or hint.boot_id != kernel.boot_id():
+def is_gone(hint: Hint) -> bool:
+    """Return whether the process of a hint is certainly dead, or was never known well enough to say more."""
+    if is_same_process(hint):
         return False
-    return kernel.process_info(hint.pid) is None and kernel.exists(hint.pid)
+    if hint.start_ticks is None or hint.boot_id != kernel.boot_id():
+        return True
+    # A process that is there and cannot be looked at just now may be the one.
+    return kernel.process_info(hint.pid) is not None or not kernel.exists(hint.pid)
 
 
 def was_started(place: Place, key: AttemptKey) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from cronq import clock
 from cronq.errors import InvariantError
 from cronq.model import OnCrash, Outcome
 from cronq.worker import guard, kernel, liveness
+from cronq.worker.adoption import InheritedCommand
 from cronq.worker.attempt import CommandAttempt
-from cronq.worker.liveness import AttemptLocks
+from cronq.worker.endings import Begun
+from cronq.worker.liveness import AttemptLocks, Hint
 from tests.unit.worker.rig import Rig, claim_of, definition, is_running, open_files_limited, shell
 
 
@@ -239,3 +242,45 @@ def test_worker_that_hangs_is_killed_and_its_command_stopped(
     end = rig.end_of(start.key)
     assert (end.outcome, end.reason, end.signal) == (Outcome.CANCELLED, "enough", signal.SIGTERM)
     assert [lost.key for lost in rig.lost] == [start.key]
+
+
+def test_inherited_command_that_is_not_to_be_found_still_has_its_time_limit(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = rig.started(shell("sleep 60", timeout_s=0.5, kill_after_s=0.2))
+    worker = rig.worker_pid()
+    with monkeypatch.context() as patch:  # as where there are neither /proc nor sub-reapers
+        patch.setattr(kernel, "HAS_PROC", False)
+        patch.setattr(kernel, "process_info", lambda _pid: None)
+        patch.setattr(kernel, "exists", lambda _pid: False)
+        patch.setattr(kernel, "children_of", lambda _pid: [])
+        os.kill(worker, signal.SIGKILL)
+        end = rig.end_of(start.key)
+    assert (end.outcome, end.reason) == (Outcome.TIMEOUT, "timeout 0.5s")
+    assert not is_running(start.pid)
+
+
+def test_what_a_command_left_that_ended_before_its_worker_was_killed_is_ended(rig: Rig) -> None:
+    claim = claim_of(shell(""))
+    lock_fd = AttemptLocks(rig.place, "w").take(claim.key)
+    # The pool has made this process a sub-reaper, so what the shell leaves is its child at last.
+    line = "(trap '' TERM; echo $(exec sh -c 'echo $PPID'); exec sleep 60 >/dev/null) & read x; exit 0"
+    with subprocess.Popen(
+        ["sh", "-c", line],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=(lock_fd,),
+        start_new_session=True,
+    ) as command:
+        assert command.stdout is not None
+        left = int(command.stdout.readline())
+        begun = Begun(claim.claimed_at, clock.monotonic(), command.pid)
+        ticks = kernel.start_ticks(command.pid)
+        liveness.write_hint(lock_fd, Hint(1, command.pid, ticks, kernel.boot_id(), begun.monotonic))
+        os.close(lock_fd)
+        command.communicate(b"\n")
+    adoption = InheritedCommand(claim, begun, rig.place, rig.clock)
+    rig.pool._adopt(adoption)
+    end = rig.end_of(claim.key)
+    assert (end.outcome, end.reason) == (Outcome.ABANDONED, "worker killed")
+    assert not is_running(left)
