@@ -12,7 +12,7 @@ from cronq.errors import UsageError
 from cronq.model import Outcome
 
 USAGE = "run [--workers N] [--for DURATION] [--until-idle]"
-EXAMPLES = ("cronq run", "cronq run --workers 4 --for 10m", "cronq run --dry-run")
+EXAMPLES = ("cronq run", "cronq run --workers 4 --for 10m")
 
 MAX_WORKERS = 10_000
 
