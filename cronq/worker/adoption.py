@@ -149,9 +149,12 @@ class InheritedCommand:
 
     def _find(self) -> bool:
         hint = liveness.attempt_hint(self._place, self.key)
-        for pid in kernel.children_of(os.getpid()):
+        # The one that is named comes first: the kernel's list of children may leave some out while others
+        # come and go. Source: proc_tid_children(5), "reliable only if all are stopped or frozen".
+        named = [] if hint is None else [hint.pid]
+        for pid in (*named, *kernel.children_of(os.getpid())):
             info = kernel.process_info(pid)
-            if info is None:
+            if info is None or info.parent != os.getpid():
                 continue
             hinted = hint is not None and (pid, info.start_ticks) == (hint.pid, hint.start_ticks)
             # A zombie has no environment any more, so that one is known by the hint alone.
