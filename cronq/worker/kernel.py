@@ -194,6 +194,8 @@ def send_signal(pid: int, number: int, expected_ticks: int | None = None) -> boo
         expected_ticks: Its start. The pidfd is opened before the start is compared, so a pid that is
             reused in between is not hit.
     """
+    if pid <= 0:
+        return False  # kill(2): 0 is our own group, -1 is everybody
     try:
         if expected_ticks is None or sys.platform != "linux":
             os.kill(pid, number)
@@ -214,6 +216,8 @@ def send_signal(pid: int, number: int, expected_ticks: int | None = None) -> boo
 
 def send_group_signal(group: int, number: int) -> bool:
     """Send a signal to a process group; return whether it has a member that could be reached."""
+    if group <= 1:
+        return False  # killpg(2): 0 is our own group, 1 is everybody
     try:
         os.killpg(group, number)
     except OSError:

@@ -95,3 +95,10 @@ def test_signals_to_nobody_say_so() -> None:
 
 def test_boot_id_is_constant() -> None:
     assert kernel.boot_id() == kernel.boot_id() != ""
+
+
+@pytest.mark.parametrize("nobody", [0, -1])
+def test_signals_reach_nobody_but_the_process_that_is_named(nobody: int) -> None:
+    assert not kernel.send_signal(nobody, 0)
+    assert not kernel.send_group_signal(nobody, 0)
+    assert not kernel.send_group_signal(1, 0)
