@@ -60,11 +60,12 @@ class CommandAttempt:
             begun = self._start(lock_fd)
             if isinstance(begun, AttemptEnd):
                 return begun
-            on_start(AttemptStart(claim.key, begun.pid, begun.at))
             write_hint(
                 lock_fd,
                 Hint(os.getpid(), begun.pid, kernel.start_ticks(begun.pid), boot_id, begun.monotonic),
             )
+            # After the hint: who has heard of the start can rely on finding the command by name.
+            on_start(AttemptStart(claim.key, begun.pid, begun.at))
             return self._supervise(begun)
         finally:
             os.close(lock_fd)
