@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cronq.schedule.days import FIRST_DAY, HORIZON_YEARS, LAST_DAY, NEVER, DaySet, Weekdays, weekday_of
-from cronq.schedule.walls import DAY_S, DAY_US, US, Chunk
+from cronq.schedule.walls import DAY_S, DAY_US, US, Chunk, count_days
 
 # Monday 1970-01-05 00:00: a midnight, and the start of a week for intervals of weeks.
 STEADY_ANCHOR = 4 * DAY_S
@@ -124,16 +124,7 @@ class DailyWalls:
 
     def count(self, low: int, high: int) -> int:
         """How many members are in low <= wall < high."""
-        if low >= high:
-            return 0
-        first_day, first_tod = divmod(low, DAY_S)
-        last_day, last_tod = divmod(high, DAY_S)
-        total = self._days.count(first_day, last_day) * self._before(DAY_S)
-        if self._days.first(first_day) == first_day:
-            total -= self._before(first_tod)
-        if last_tod and self._days.first(last_day) == last_day:
-            total += self._before(last_tod)
-        return total
+        return count_days(self._days, self._before, low, high)
 
     def _before(self, tod: int) -> int:
         return sum(len(range(tods.start, min(tods.stop, tod), tods.step)) for tods in self._tods)

@@ -7,7 +7,7 @@ frequent schedule costs one pair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from cronq.schedule.days import NEVER, DaySet
@@ -37,6 +37,27 @@ class Walls(Protocol):
 
     def count(self, low: int, high: int) -> int:
         """How many members are in low <= wall < high."""
+
+
+def count_days(days: DaySet, before: Callable[[int], int], low: int, high: int) -> int:
+    """How many members are in low <= wall < high, if each of the days has the same.
+
+    Args:
+        days: The days that have members.
+        before: How many members of a day come before a second of it.
+        low: Wall seconds.
+        high: Wall seconds.
+    """
+    if low >= high:
+        return 0
+    first_day, first_tod = divmod(low, DAY_S)
+    last_day, last_tod = divmod(high, DAY_S)
+    total = days.count(first_day, last_day) * before(DAY_S)
+    if days.first(first_day) == first_day:
+        total -= before(first_tod)
+    if last_tod and days.first(last_day) == last_day:
+        total += before(last_tod)
+    return total
 
 
 class CronWalls:
@@ -145,16 +166,7 @@ class CronWalls:
 
     def count(self, low: int, high: int) -> int:
         """How many members are in low <= wall < high."""
-        if low >= high:
-            return 0
-        first_day, first_tod = divmod(low, DAY_S)
-        last_day, last_tod = divmod(high, DAY_S)
-        total = self._days.count(first_day, last_day) * self._before(DAY_S)
-        if self._days.first(first_day) == first_day:
-            total -= self._before(first_tod)
-        if last_tod and self._days.first(last_day) == last_day:
-            total += self._before(last_tod)
-        return total
+        return count_days(self._days, self._before, low, high)
 
     def _before(self, tod: int) -> int:
         minute, second = divmod(tod, 60)
