@@ -166,6 +166,16 @@ class Definition(NamedTuple):
         blackouts: Windows in which nothing starts, such as `mon-fri 09:00-17:00:defer`.
         jitter: How much later than its fire time a run may start: `5m` or `random:5m`.
         assertions: What `cronq check` holds the fire times to.
+        keep: How much of the history is kept, such as `30d,1000,1G`; None: all of it.
+        max_output: Bytes of output that are kept of an attempt, its head and its tail; None: all of it.
+        nice: Niceness of the command; None: that of the scheduler.
+        memory: Bytes of memory that each of its processes may use.
+        cpu_time_s: Processor time that each of its processes may use.
+        open_files: Files that each of its processes may have open.
+        umask: Octal digits; None: that of the scheduler.
+        user: Who executes it; only a scheduler of root can do that.
+        locks: Named locks that a run holds while it is running, sorted.
+        secrets: Variables whose values are masked in the output, sorted.
     """
 
     command: Command
@@ -200,6 +210,16 @@ class Definition(NamedTuple):
     blackouts: tuple[str, ...] = ()
     jitter: str | None = None
     assertions: tuple[str, ...] = ()
+    keep: str | None = None
+    max_output: int | None = 64 * 1024 * 1024
+    nice: int | None = None
+    memory: int | None = None
+    cpu_time_s: float | None = None
+    open_files: int | None = None
+    umask: str | None = None
+    user: str | None = None
+    locks: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):
@@ -283,6 +303,7 @@ class Attempt(NamedTuple):
         worker: Identity of the worker that claimed it.
         boot_id: Boot during which it was claimed; after another boot it cannot be alive.
         pid: Process that executes it, once started; a name for people, never proof of life.
+        output_bytes: How much it printed, of which a part may have been cut; None: not known.
     """
 
     run_id: int
@@ -298,6 +319,7 @@ class Attempt(NamedTuple):
     exit_code: int | None = None
     signal: int | None = None
     usage: Usage | None = None
+    output_bytes: int | None = None
 
 
 class Claim(NamedTuple):
@@ -339,6 +361,7 @@ class AttemptEnd(NamedTuple):
         retry_at: The run goes back to the queue until then; None ends the run.
         counts: Whether it used up one of the retries.
         survivors: Processes of its tree that could not be killed, as `pid name`.
+        output_bytes: How much it printed in all.
     """
 
     key: AttemptKey
@@ -353,3 +376,4 @@ class AttemptEnd(NamedTuple):
     retry_at: Micros | None = None
     counts: bool = False
     survivors: tuple[str, ...] = ()
+    output_bytes: int | None = None

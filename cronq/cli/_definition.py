@@ -13,7 +13,7 @@ from cronq.cli._command import command_from, program_warning
 from cronq.cli._errors import Problems
 from cronq.cli._fields import read_fields
 from cronq.cli._layers import Layers
-from cronq.cli._values import LISTS, label_of, value_words
+from cronq.cli._values import LAYERS, label_of, value_words
 from cronq.clock import datetime_from_us
 from cronq.errors import CronqError, ScheduleError, UsageError
 from cronq.model import CatchUp, Definition, Micros, OnCrash, Overlap
@@ -270,7 +270,7 @@ def take_layers(
 def layers_in(session: Session) -> Layers:
     """Return what was asked for besides a schedule, as it was typed."""
     texts = session.fields
-    lists = {name: cast("list[str]", texts.get(name) or []) for name in LISTS}
+    lists = {name: cast("list[str]", texts.get(name) or []) for name in LAYERS}
     single = {name: cast("str | None", texts.get(name)) for name in ("valid_from", "valid_until", "jitter")}
     return Layers(**single, **lists)  # type: ignore[arg-type]
 

@@ -22,6 +22,8 @@ LABELS = {
     "calendars": "calendar",
     "blackouts": "blackout",
     "assertions": "assert",
+    "locks": "lock",
+    "secrets": "secret",
 }
 """Fields of a definition whose options are not called like them."""
 

@@ -8,9 +8,12 @@ from cronq.cli._command import shown
 from cronq.cli._layers import LABELS, NONE
 from cronq.model import Command, CommandKind, Definition
 from cronq.render.text import plain
+from cronq.sizes import format_size
 
-LISTS = frozenset({"calendars", "blackouts", "assertions"})
+LAYERS = frozenset({"calendars", "blackouts", "assertions"})
+LISTS = LAYERS | {"locks", "secrets"}
 """Fields that hold several texts, each given by an option of its own."""
+_SIZES = frozenset({"max_output", "memory"})
 
 
 def differences(old: Definition, new: Definition) -> list[tuple[str, str, str]]:
@@ -38,6 +41,8 @@ def value_words(name: str, value: object) -> str:
         return ", ".join(key for key, _ in value) or "none"
     if name in LISTS and isinstance(value, tuple):
         return "; ".join(plain(str(item)) for item in value) or NONE
+    if name in _SIZES and isinstance(value, int):
+        return format_size(value)
     if isinstance(value, tuple):
         return ",".join(str(item) for item in value)
     if name.endswith("_s") and isinstance(value, int | float):

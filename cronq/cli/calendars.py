@@ -293,7 +293,7 @@ def _remove(session: Session, name: str) -> int:
                 f"calendar `{name}` is used by {joined(names)}",
                 hint=f"let them do without it first: cronq set {names[0]} --calendar none",
             )
-        store.remove_calendar(name)
+        store.remove_calendar(name, now=session.environment.now())
     if session.options.json:
         session.json({"removed": [name]})
     else:

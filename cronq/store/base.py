@@ -33,6 +33,7 @@ class NewJob(NamedTuple):
         next_fire_at: First fire time after now; None if there is none (start-up jobs, for one).
         at_startup: Whether its schedule contains `@reboot`.
         paused_at: Since when it is paused, if it is to begin so.
+        tzdata: Version of the zone data that computed `next_fire_at`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class NewJob(NamedTuple):
     next_fire_at: Micros | None
     at_startup: bool = False
     paused_at: Micros | None = None
+    tzdata: str | None = None
 
 
 class JobChange(NamedTuple):
@@ -52,6 +54,8 @@ class JobChange(NamedTuple):
         paused_at: Since when it is paused after this change; None: it is not.
         removed: The job becomes a tombstone: queued runs end as skipped, running ones go on.
         at_startup: Whether the new schedule contains `@reboot`; only read with `definition`.
+        since: Fire times after this belong to the new definition, those up to it to the old one; None: now.
+        tzdata: Version of the zone data that computed the new watermark; only read with `definition`.
     """
 
     settled: Launch
@@ -59,6 +63,8 @@ class JobChange(NamedTuple):
     paused_at: Micros | None = None
     removed: bool = False
     at_startup: bool = False
+    since: Micros | None = None
+    tzdata: str | None = None
 
 
 class DueJob(NamedTuple):
@@ -192,7 +198,7 @@ class Store(Protocol):
     def set_calendar(self, name: str, text: str, *, now: Micros) -> None:
         """Store a named calendar, or what it is from now on."""
 
-    def remove_calendar(self, name: str) -> bool:
+    def remove_calendar(self, name: str, *, now: Micros) -> bool:
         """Forget a named calendar; return whether there was one."""
 
     def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:

@@ -33,7 +33,7 @@ APPLICATION_ID = 0x63726E71
 """`crnq`: lets file(1), and us, tell a cronq database from any other SQLite file."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 10.0
 SCHEDULER_PATIENCE_S = 1.0
 BUSY_PATIENCE_S = 30.0

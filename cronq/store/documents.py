@@ -16,8 +16,10 @@ from cronq.model import CatchUp, Command, CommandKind, Definition, OnCrash, Over
 
 _ENUMS: dict[str, type[StrEnum]] = {"overlap": Overlap, "catch_up": CatchUp, "on_crash": OnCrash}
 _TEXTS = frozenset({"schedule", "tz", "dst", "cwd", "path"})
-_OPTIONAL_TEXTS = frozenset({"env_file", "stdin", "valid_from", "valid_until", "jitter"})
-_TEXT_LISTS = frozenset({"calendars", "blackouts", "assertions"})
+_OPTIONAL_TEXTS = frozenset(
+    {"env_file", "stdin", "valid_from", "valid_until", "jitter", "keep", "umask", "user"}
+)
+_TEXT_LISTS = frozenset({"calendars", "blackouts", "assertions", "locks", "secrets"})
 _NUMBERS = frozenset(
     {
         "kill_after_s",
@@ -29,9 +31,26 @@ _NUMBERS = frozenset(
         "retry_jitter",
     }
 )
+_OPTIONAL_NUMBERS = frozenset({"timeout_s", "cpu_time_s"})
 _INTEGERS = frozenset({"max_queued", "catch_up_limit", "retries", "priority"})
+_OPTIONAL_INTEGERS = frozenset({"max_running", "max_output", "nice", "memory", "open_files"})
 _NAMES = frozenset(Definition._fields)
-_LATER = frozenset({"valid_from", "valid_until", "calendars", "blackouts", "jitter", "assertions"})
+_FORMAT_2 = frozenset({"valid_from", "valid_until", "calendars", "blackouts", "jitter", "assertions"})
+_FORMAT_3 = frozenset(
+    {
+        "keep",
+        "max_output",
+        "nice",
+        "memory",
+        "cpu_time_s",
+        "open_files",
+        "umask",
+        "user",
+        "locks",
+        "secrets",
+    }
+)
+_LATER = _FORMAT_2 | _FORMAT_3
 """Fields that format 1 did not have."""
 
 
@@ -74,8 +93,12 @@ def _value(name: str, value: object) -> object:
         return None if value is None else _checked(name, value, str)
     if name in _NUMBERS:
         return float(_checked(name, value, int, float))  # type: ignore[arg-type]
+    if name in _OPTIONAL_NUMBERS:
+        return None if value is None else float(_checked(name, value, int, float))  # type: ignore[arg-type]
     if name in _INTEGERS:
         return _checked(name, value, int)
+    if name in _OPTIONAL_INTEGERS:
+        return None if value is None else _checked(name, value, int)
     if name in _TEXT_LISTS:
         return tuple(_checked(name, text, str) for text in _list(name, value))
     return _STRUCTURES[name](value)
@@ -114,18 +137,8 @@ def _success_codes(value: object) -> tuple[int, ...]:
     return tuple(cast("int", _checked("success_codes", code, int)) for code in codes)
 
 
-def _max_running(value: object) -> int | None:
-    return None if value is None else cast("int", _checked("max_running", value, int))
-
-
-def _timeout(value: object) -> float | None:
-    return None if value is None else float(cast("float", _checked("timeout_s", value, int, float)))
-
-
 _STRUCTURES = {
     "command": _command,
     "env": _env,
     "success_codes": _success_codes,
-    "max_running": _max_running,
-    "timeout_s": _timeout,
 }

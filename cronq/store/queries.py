@@ -19,13 +19,14 @@ RUN_FROM = "FROM run r JOIN job j ON j.id = r.job_id"
 
 ATTEMPT_COLUMNS = """
     a.run_id, a.attempt, a.worker, a.boot_id, a.claimed_at, a.started_at, a.finished_at, a.pid, a.outcome,
-    a.reason, a.exit_code, a.signal, a.duration_s, a.user_s, a.system_s, a.max_rss
+    a.reason, a.exit_code, a.signal, a.duration_s, a.user_s, a.system_s, a.max_rss, a.output_bytes
 """
 
 # `add`. A taken name violates job_name: JobExists.
 JOB_ADD = """
-INSERT INTO job (name, revision, next_fire_at, max_running, at_startup, created_at, changed_at, paused_at)
-VALUES (?, 1, ?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO job (name, revision, next_fire_at, max_running, keep, locks, at_startup, created_at, changed_at,
+    paused_at)
+VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 
 # `set`, `pause`, `resume`, `remove`. Primary key. The guard is what the caller read: revision, watermark
@@ -34,6 +35,7 @@ JOB_CHANGE = """
 UPDATE job SET revision = revision + :bump, next_fire_at = :next_fire_at, paused_at = :paused_at,
     removed_at = :removed_at, changed_at = :now,
     max_running = CASE WHEN :bump THEN :max_running ELSE max_running END,
+    keep = CASE WHEN :bump THEN :keep ELSE keep END, locks = CASE WHEN :bump THEN :locks ELSE locks END,
     at_startup = CASE WHEN :bump THEN :at_startup ELSE at_startup END
 WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at IS :paused_seen
     AND removed_at IS NULL
@@ -110,7 +112,8 @@ SELECT name, next_fire_at FROM job
 WHERE next_fire_at IS NOT NULL AND paused_at IS NULL AND removed_at IS NULL ORDER BY next_fire_at LIMIT ?
 """
 
-DEFINITION_ADD = "INSERT INTO definition (job_id, revision, since, document) VALUES (?, ?, ?, ?)"
+# Every change of a definition. `since`: fire times after it belong to this revision.
+DEFINITION_ADD = "INSERT INTO definition (job_id, revision, since, document, tzdata) VALUES (?, ?, ?, ?, ?)"
 DEFINITION_GET = "SELECT document FROM definition WHERE job_id = ? AND revision = ?"
 
 # Scheduler and `pause`. UNIQUE (job_id, fire_at): a fire time has one row, whoever inserts it (G1).
@@ -248,13 +251,15 @@ UPDATE attempt SET started_at = ?, pid = ? WHERE run_id = ? AND attempt = ? AND 
 """
 ATTEMPT_FINISH = """
 UPDATE attempt SET started_at = coalesce(started_at, ?), pid = coalesce(pid, ?), finished_at = ?, outcome = ?,
-    reason = ?, exit_code = ?, signal = ?, duration_s = ?, user_s = ?, system_s = ?, max_rss = ?
+    reason = ?, exit_code = ?, signal = ?, duration_s = ?, user_s = ?, system_s = ?, max_rss = ?,
+    output_bytes = ?
 WHERE run_id = ? AND attempt = ? AND outcome IS NULL
 """
 ATTEMPT_LIST = f"SELECT {ATTEMPT_COLUMNS} FROM attempt a WHERE a.run_id = ? ORDER BY a.attempt"
 
 # The scheduler, for jobs that use calendars, and `cronq calendars`; a handful of rows.
 CALENDAR_LIST = "SELECT name, text FROM calendar ORDER BY name"
+CALENDAR_TEXT_ADD = "INSERT OR REPLACE INTO calendar_text (name, since, text) VALUES (?, ?, ?)"
 CALENDAR_REMOVE = "DELETE FROM calendar WHERE name = ?"
 CALENDAR_SET = """
 INSERT INTO calendar (name, text, changed_at) VALUES (?, ?, ?)

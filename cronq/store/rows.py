@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cronq.model import Attempt, Job, Micros, Outcome, Run, State, Trigger, Usage
+from cronq.model import Attempt, Definition, Job, Micros, Outcome, Run, State, Trigger, Usage
 from cronq.plan import Fire, Passed
 from cronq.store.documents import definition_from_document
 
@@ -75,6 +75,7 @@ def attempt_from_row(row: Row) -> Attempt:
         exit_code=row[10],
         signal=row[11],
         usage=usage,
+        output_bytes=row[16],
     )
 
 
@@ -104,6 +105,11 @@ def run_values(
         "reason": entry.reason,
         "finished_at": now,
     }
+
+
+def locks_text(definition: Definition) -> str | None:
+    """Return the named locks of a definition as the job's row holds them."""
+    return " ".join(definition.locks) or None
 
 
 def storable(text: str) -> str:

@@ -29,8 +29,8 @@ class PeopleSide(Ledger):
                 (job_id,) = self._db.execute(
                     queries.JOB_ADD,
                     (
-                        *(new.name, new.next_fire_at, new.definition.max_running, new.at_startup),
-                        *(now, now, new.paused_at),
+                        *(new.name, new.next_fire_at, new.definition.max_running, new.definition.keep),
+                        *(rows.locks_text(new.definition), new.at_startup, now, now, new.paused_at),
                     ),
                 ).fetchone()
             except sqlite3.IntegrityError as error:
@@ -40,7 +40,7 @@ class PeopleSide(Ledger):
                     f"a job named `{new.name}` exists already",
                     hint=f"change it with `cronq set {new.name}`, or add --replace",
                 ) from error
-            self._db.execute(queries.DEFINITION_ADD, (job_id, 1, now, document))
+            self._db.execute(queries.DEFINITION_ADD, (job_id, 1, now, document, new.tzdata))
         return Job(job_id, new.name, 1, new.definition, now, now, new.next_fire_at, new.paused_at)
 
     def change_jobs(self, changes: Sequence[JobChange], *, now: Micros) -> list[Job] | None:
@@ -64,6 +64,8 @@ class PeopleSide(Ledger):
                 "removed_at": now if change.removed else None,
                 "now": now,
                 "max_running": definition.max_running if definition else None,
+                "keep": definition.keep if definition else None,
+                "locks": rows.locks_text(definition) if definition else None,
                 "at_startup": change.at_startup,
                 "id": job.id,
                 "revision": job.revision,
@@ -76,7 +78,9 @@ class PeopleSide(Ledger):
         self._insert_entries(change.settled, now)
         if definition is not None:
             document = document_from_definition(definition)
-            self._db.execute(queries.DEFINITION_ADD, (job.id, job.revision + 1, now, document))
+            since = now if change.since is None else change.since
+            values = (job.id, job.revision + 1, since, document, change.tzdata)
+            self._db.execute(queries.DEFINITION_ADD, values)
         if change.removed:
             self._db.execute(queries.RUN_DROP_QUEUED, (now, job.id))
 
@@ -225,11 +229,15 @@ class PeopleSide(Ledger):
         """Store a named calendar, or what it is from now on."""
         with transaction(self._db, self._path):
             self._db.execute(queries.CALENDAR_SET, (name, text, now))
+            self._db.execute(queries.CALENDAR_TEXT_ADD, (name, now, text))
 
-    def remove_calendar(self, name: str) -> bool:
+    def remove_calendar(self, name: str, *, now: Micros) -> bool:
         """Forget a named calendar; return whether there was one."""
         with transaction(self._db, self._path):
-            return self._db.execute(queries.CALENDAR_REMOVE, (name,)).rowcount == 1
+            was_there = self._db.execute(queries.CALENDAR_REMOVE, (name,)).rowcount == 1
+            if was_there:
+                self._db.execute(queries.CALENDAR_TEXT_ADD, (name, now, None))
+        return was_there
 
     def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:
         """Return jobs that have a watermark, by name: the page after a name."""

@@ -156,6 +156,7 @@ class SchedulerSide(Ledger):
                 usage.user_s if usage else None,
                 usage.system_s if usage else None,
                 usage.max_rss if usage else None,
+                end.output_bytes,
                 run_id,
                 attempt,
             ),

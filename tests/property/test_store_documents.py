@@ -34,6 +34,7 @@ definitions = st.builds(
     env_file=st.none() | texts,
     stdin=st.none() | texts,
     timeout_s=st.none() | seconds,
+    cpu_time_s=st.none() | seconds,
     kill_after_s=seconds,
     success_codes=st.lists(st.integers(0, 255), max_size=4).map(tuple),
     overlap=st.sampled_from(Overlap),

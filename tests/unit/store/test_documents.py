@@ -40,11 +40,34 @@ def test_document_of_everything_set_comes_back() -> None:
         catch_up=CatchUp.ALL,
         on_crash=OnCrash.FAIL,
         priority=-3,
+        keep="30d,1000,1G",
+        max_output=None,
+        nice=10,
+        memory=2**30,
+        cpu_time_s=60.0,
+        open_files=64,
+        umask="027",
+        user="nobody",
+        locks=("db", "gpu"),
+        secrets=("TOKEN",),
     )
     assert definition_from_document(document_from_definition(full)) == full
 
 
-LATER = ("valid_from", "valid_until", "calendars", "blackouts", "jitter", "assertions")
+FORMAT_2 = ("valid_from", "valid_until", "calendars", "blackouts", "jitter", "assertions")
+FORMAT_3 = (
+    "keep",
+    "max_output",
+    "nice",
+    "memory",
+    "cpu_time_s",
+    "open_files",
+    "umask",
+    "user",
+    "locks",
+    "secrets",
+)
+LATER = FORMAT_2 + FORMAT_3
 """Fields that format 1 did not have."""
 
 
