@@ -47,7 +47,8 @@ def _renew(store: Store, job: Job, now: Micros, data: str) -> str:
     if job.next_fire_at is None or job.next_fire_at <= now:
         return ""
     try:
-        next_fire_at = times_of(job, store.calendars()).next_us(now)
+        (due,) = store.due([job.name])
+        next_fire_at = times_of(job, store.calendars()).next_us(due.since(now))
     except CronqError:
         return ""  # the scheduler sets such a job aside when it falls due, and says why
     if next_fire_at == job.next_fire_at:

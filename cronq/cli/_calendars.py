@@ -173,7 +173,7 @@ def store_calendar(session: Session, store: Store, name: str, text: str) -> list
     store.set_calendar(name, text, now=session.environment.now())
 
     def recompute(due: DueJob, launch: Launch, now: Micros) -> JobChange | None:
-        next_fire_at = times_of(due.job, after).next_us(now)
+        next_fire_at = times_of(due.job, after).next_us(due.since(now))
         if not launch.entries and next_fire_at == due.job.next_fire_at:
             return None
         return JobChange(launch._replace(next_fire_at=next_fire_at), paused_at=due.job.paused_at)

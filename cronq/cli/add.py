@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._change import change_jobs
+from cronq.cli._change import change_jobs, with_watermark
 from cronq.cli._definition import check_future, check_name, draft_from, take_layers, warn_about
 from cronq.cli._documents import defined_document
 from cronq.cli._fields import DefiningCommand
@@ -56,7 +56,7 @@ def command(
         job = Job(0, name, 1, definition, session.started_at, session.started_at, new.next_fire_at)
         _answer(session, job, times, "would add")
         return 0
-    job, verb = _store(session, new, replace_job=replace_job, paused=paused)
+    job, verb = _store(session, new, times, replace_job=replace_job, paused=paused)
     _answer(session, job, times, verb)
     hint_about_scheduler(session)
     return 0
@@ -96,7 +96,9 @@ def _read(session: Session, given: list[str]) -> tuple[Definition, Times]:
     return definition, times
 
 
-def _store(session: Session, new: NewJob, *, replace_job: bool, paused: bool) -> tuple[Job, str]:
+def _store(
+    session: Session, new: NewJob, times: Times, *, replace_job: bool, paused: bool
+) -> tuple[Job, str]:
     database = session.place.database
     is_first = not database.exists()
     with session.store(create=True) as store:
@@ -110,16 +112,17 @@ def _store(session: Session, new: NewJob, *, replace_job: bool, paused: bool) ->
         except JobExists:
             if not replace_job:
                 raise
-        return _replaced(session, store, new, paused=paused), "replaced"
+        return _replaced(session, store, new, times, paused=paused), "replaced"
 
 
-def _replaced(session: Session, store: Store, new: NewJob, *, paused: bool) -> Job:
-    def redefine(_: DueJob, launch: Launch, now: Micros) -> JobChange:
+def _replaced(session: Session, store: Store, new: NewJob, times: Times, *, paused: bool) -> Job:
+    def redefine(due: DueJob, launch: Launch, now: Micros) -> JobChange:
         return JobChange(
-            launch._replace(next_fire_at=new.next_fire_at),
+            with_watermark(launch, times.next_us(due.since(now))),
             new.definition,
             paused_at=now if paused else None,
             at_startup=new.at_startup,
+            since=due.since(now),
         )
 
     ((_, after),) = change_jobs(session, store, [new.name], redefine)

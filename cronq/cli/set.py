@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._change import change_jobs, settle
+from cronq.cli._change import change_jobs, settle, with_watermark
 from cronq.cli._definition import FIRING, Draft, check_future, draft_from, take_layers, warn_about
 from cronq.cli._documents import defined_document
 from cronq.cli._fields import DefiningCommand
@@ -73,10 +73,9 @@ def command(
 
 def _planned(session: Session, store: Store, name: str, change: _Redefinition) -> list[tuple[Job, Job]]:
     """Return the job as it is and as it would be."""
-    ((job, active),) = store.due([name])
-    now = session.started_at
-    settled = settle(DueJob(job, active), now, calendars_for(store, [job.definition]))
-    after = change(DueJob(job, active), settled, now)
+    (due,) = store.due([name])
+    job, now = due.job, session.started_at
+    after = change(due, settle(due, now, calendars_for(store, [job.definition])), now)
     if after is None or after.definition is None:
         return []
     return [(job, job._replace(definition=after.definition, next_fire_at=after.settled.next_fire_at))]
@@ -110,11 +109,17 @@ class _Redefinition:
         times = fire_times(definition, job.name, calendars)
         if draft.values.keys() & {"schedule", "tz", "dst", *FIRING}:
             check_future(times, definition, now)
-            launch = launch._replace(next_fire_at=times.next_us(now))
+            launch = with_watermark(launch, times.next_us(due.since(now)))
         if not self._warned:
             self._warned = True
             warn_about(self._session, times, definition, draft)
-        return JobChange(launch, definition, paused_at=job.paused_at, at_startup=times.at_startup)
+        return JobChange(
+            launch,
+            definition,
+            paused_at=job.paused_at,
+            at_startup=times.at_startup,
+            since=due.since(now),
+        )
 
     def _take_schedule(self, job: Job, draft: Draft, now: Micros) -> str | None:
         """Put what is new about the schedule into the draft; return its zone, None if that is wrong."""

@@ -68,10 +68,24 @@ class JobChange(NamedTuple):
 
 
 class DueJob(NamedTuple):
-    """A job whose watermark has been reached, with what is active of it."""
+    """A job whose watermark has been reached, with what is active of it.
+
+    Attributes:
+        accounted_until: The last fire time in the ledger, of any revision; None: there is none, or it was
+            not asked for (`Store.due` asks for it).
+    """
 
     job: Job
     active: Active
+    accounted_until: Micros | None = None
+
+    def since(self, now: Micros) -> Micros:
+        """Return the instant after which the fire times of a changed job begin.
+
+        That is now, unless the clock was set back behind fire times that are accounted for already: a new
+        schedule must not name them again (G1).
+        """
+        return now if self.accounted_until is None else max(now, self.accounted_until)
 
 
 class Held(NamedTuple):

@@ -51,11 +51,14 @@ WHERE j.next_fire_at <= ? AND j.next_fire_at IS NOT NULL AND j.paused_at IS NULL
 ORDER BY j.next_fire_at LIMIT ?
 """
 
-# `pause`, `set` and the like: jobs as they are now, with what is active. Index job_name.
+# `pause`, `set` and the like: jobs as they are now, with what is active, and the last fire time that is
+# accounted for, be it pruned since. Index job_name; UNIQUE (job_id, fire_at) gives the last one.
 JOB_BY_NAME = f"""
 SELECT {JOB_COLUMNS},
     (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'queued'),
-    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'running')
+    (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'running'),
+    coalesce((SELECT x.last_fire_at FROM run x WHERE x.job_id = j.id AND x.fire_at IS NOT NULL
+        ORDER BY x.fire_at DESC LIMIT 1), j.pruned_before - 1)
 {JOB_FROM}
 WHERE j.name = ? AND j.removed_at IS NULL
 """

@@ -85,8 +85,9 @@ class Ledger:
 
 
 def due_from_row(row: rows.Row) -> DueJob:
-    """Return the job of a row of `JOB_COLUMNS` and its two counts."""
-    return DueJob(rows.job_from_row(row), Active(row[rows.JOB_WIDTH], row[rows.JOB_WIDTH + 1]))
+    """Return the job of a row of `JOB_COLUMNS`, its two counts, and perhaps the last accounted fire time."""
+    queued, running, *accounted_until = row[rows.JOB_WIDTH :]
+    return DueJob(rows.job_from_row(row), Active(queued, running), *accounted_until)
 
 
 def run_and_attempt(row: rows.Row) -> tuple[Run, Attempt | None]:

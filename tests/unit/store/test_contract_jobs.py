@@ -240,6 +240,17 @@ def test_due_returns_jobs_that_are_not_due_too(store: Store) -> None:
     assert store.due(["job"]) == [DueJob(job, Active())]
 
 
+def test_due_knows_the_last_fire_time_that_is_accounted_for(store: Store) -> None:
+    add(store)
+    assert store.due(["job"])[0].accounted_until is None
+    store.launch([passed(store.job("job"), NOW, NOW + 4 * MINUTE, 5)], now=NOW + 9 * MINUTE)
+    store.trigger(["job"], now=NOW + 9 * MINUTE)
+    (due,) = store.due(["job"])
+    assert due.accounted_until == NOW + 4 * MINUTE
+    assert due.since(NOW) == NOW + 4 * MINUTE
+    assert due.since(NOW + 5 * MINUTE) == NOW + 5 * MINUTE
+
+
 def test_upcoming_is_the_earliest_first(store: Store) -> None:
     for name, due in (("b", NOW + 2), ("a", NOW + 3), ("c", NOW + 1), ("never", None)):
         add(store, name, due=due)
