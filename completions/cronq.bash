@@ -191,6 +191,12 @@ _cronq() {
         'exec --db') _cronq_kind file; return ;;
         'exec --tz') _cronq_kind zones; return ;;
         'exec --color') _cronq_words "auto always never"; return ;;
+        'backup --db') _cronq_kind file; return ;;
+        'backup --tz') _cronq_kind zones; return ;;
+        'backup --color') _cronq_words "auto always never"; return ;;
+        'restore --db') _cronq_kind file; return ;;
+        'restore --tz') _cronq_kind zones; return ;;
+        'restore --color') _cronq_words "auto always never"; return ;;
         'doctor --db') _cronq_kind file; return ;;
         'doctor --tz') _cronq_kind zones; return ;;
         'doctor --color') _cronq_words "auto always never"; return ;;
@@ -205,7 +211,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry calendars show runs logs status check exec doctor init completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry calendars show runs logs status check exec backup restore doctor init completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -260,6 +266,12 @@ _cronq() {
         exec)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
+        backup)
+            if [[ $cur == -* ]]; then _cronq_words "--force --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind file; fi
+            ;;
+        restore)
+            if [[ $cur == -* ]]; then _cronq_words "--skip-gap -y --yes --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind file; fi
+            ;;
         doctor)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
@@ -270,7 +282,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry calendars show runs logs status check exec doctor init completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry calendars show runs logs status check exec backup restore doctor init completion help"; fi
             ;;
     esac
 }

@@ -6,7 +6,7 @@
     ├─ UsageError                   exit 2    the request is wrong; nothing was changed
     │  ├─ ScheduleError · TimezoneError · DurationError · InstantError · CommandError
     ├─ NotFoundError                exit 3    JobNotFound · RunNotFound
-    ├─ ConflictError                exit 4    JobExists · SchedulerRunning · IllegalTransition
+    ├─ ConflictError                exit 4    JobExists · SchedulerRunning · IllegalTransition · FileTaken
     ├─ StoreError                   exit 5    the store cannot be used
     │  ├─ StoreMissing · StoreTooNew · StoreBusy · StoreCorrupt · StoreUntrusted · StoreFull
     └─ InvariantError               exit 70   a bug in cronq
@@ -125,6 +125,10 @@ class SchedulerRunning(ConflictError):
 
 class IllegalTransition(ConflictError):
     """A run is not in a state that allows the request."""
+
+
+class FileTaken(ConflictError):
+    """A file is in the place of one that is to be made."""
 
 
 class StoreError(CronqError):

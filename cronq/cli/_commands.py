@@ -46,6 +46,8 @@ ENTRIES = (
     Entry("status", "Look", "Show whether a scheduler runs, and where the database is"),
     Entry("check", "Maintain", "Look for what may be wrong with the jobs, and check their assertions"),
     Entry("exec", "Maintain", "Run a job's command here and now, in the scheduler's environment"),
+    Entry("backup", "Maintain", "Copy the database while it is in use"),
+    Entry("restore", "Maintain", "Put a copy of the database back in its place"),
     Entry("doctor", "Maintain", "Check that everything is in order, and say what to do if not"),
     Entry("init", "Maintain", "Make a database for this project, or accept the one it has"),
     Entry("completion", "Maintain", "Print the completion script for a shell"),

@@ -123,6 +123,8 @@ keys that end in _s; what does not apply is null, never absent.
   status    scheduler{running pid host since} database{path rule exists logs}
             totals{jobs paused queued running oldest_queued_at} tzdata
   init      database created
+  backup    backup{path bytes jobs runs copied_at}
+  restore   restored{path jobs runs copied_at replaced skipped}
 
   state     queued running done
   level     error warning note

@@ -4,6 +4,7 @@
 """
 
 from cronq.store.base import (
+    Copy,
     DueJob,
     Held,
     JobChange,
@@ -18,6 +19,7 @@ from cronq.store.location import Place, find_place
 from cronq.store.sqlite import open_store
 
 __all__ = [
+    "Copy",
     "DueJob",
     "Held",
     "JobChange",

@@ -8,6 +8,7 @@ and change nothing when that is no longer so: that guard, not care, is what make
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cronq.model import (
@@ -132,6 +133,22 @@ class JobOverview(NamedTuple):
     active: Active
     recent: tuple[tuple[Run, float | None], ...]
     running_since: Micros | None
+
+
+class Copy(NamedTuple):
+    """A copy of a ledger, found sound.
+
+    Attributes:
+        copied_at: Whose instant's ledger it is; None: it was not made by `Store.backup`.
+        last_run: Highest run number ever given.
+    """
+
+    path: Path
+    size: int
+    jobs: int
+    runs: int
+    copied_at: Micros | None
+    last_run: int
 
 
 class Totals(NamedTuple):
@@ -290,6 +307,17 @@ class Store(Protocol):
 
     def checkpoint(self) -> None:
         """Do the upkeep that suits an idle moment."""
+
+    def backup(self, path: Path, *, now: Micros, replace: bool = False) -> Copy:
+        """Copy the ledger, as it is at one instant, to a file; others go on writing meanwhile.
+
+        Dies: No file of that name, or the one there was.
+
+        Raises:
+            FileTaken: There is such a file, and `replace` was not given.
+            UsageError: It cannot be the path of a copy.
+            StoreError: The ledger is damaged, or the copy cannot be written.
+        """
 
     def close(self) -> None:
         """Release the database."""

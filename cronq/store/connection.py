@@ -28,6 +28,7 @@ from cronq.errors import (
     UsageError,
 )
 from cronq.store.location import Place, check_file_system, check_trust, require_database
+from cronq.store.swapping import draft_for, put_in_place
 
 APPLICATION_ID = 0x63726E71
 """`crnq`: lets file(1), and us, tell a cronq database from any other SQLite file."""
@@ -40,7 +41,7 @@ BUSY_PATIENCE_S = 30.0
 """How long a writer goes on asking when SQLite's own waiting, which is not fair, was unlucky."""
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"})
-_CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"})
+CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"})
 _UNWRITABLE = frozenset({"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM"})
 
 
@@ -80,7 +81,6 @@ def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str
 
 def _open(path: Path, *, read_only: bool) -> Connection:
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     if not writable and not read_only:
         # SQLite says so only at the first write, and then in other words.
         raise StoreFull(f"{path} cannot be written: permission denied")
@@ -89,7 +89,7 @@ def _open(path: Path, *, read_only: bool) -> Connection:
         # Without a writable folder there can be no shared-memory file; nobody else can be writing either.
         mode += "&immutable=1"
     connection = sqlite3.connect(
-        f"file:{quoted}?{mode}",
+        f"file:{quoted(path)}?{mode}",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
@@ -110,11 +110,17 @@ def _open(path: Path, *, read_only: bool) -> Connection:
     return connection
 
 
+def quoted(path: Path) -> str:
+    """Return a path as it stands in a `file:` URI (sqlite.org/uri.html)."""
+    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
 def serve_scheduler(connection: Connection) -> None:
     """Make this connection the scheduler's: it moves the write-ahead log, and never waits for long.
 
     The scheduler has signals and a watchdog to answer meanwhile, and tries again by itself.
     """
+    connection.execute("PRAGMA journal_mode = WAL")  # a copy that somebody put in place by hand is not in it
     connection.execute("PRAGMA wal_autocheckpoint = 1000")
     connection.execute(f"PRAGMA busy_timeout = {round(SCHEDULER_PATIENCE_S * 1000)}")
     connection.patience_s = 0.0
@@ -132,49 +138,36 @@ def _create(place: Place, environ: Mapping[str, str]) -> None:
         database.parent.mkdir(mode=0o700, exist_ok=True)
     check_file_system(place, environ)
     check_trust(place, environ)
-    temporary = database.with_name(f".{database.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(temporary, isolation_level=None)
+    with draft_for(database) as draft:
+        connection = sqlite3.connect(draft, isolation_level=None)
         try:
             connection.execute("PRAGMA synchronous = FULL")
-            _migrate(connection, temporary)
+            _migrate(connection, draft)
             # Only now: what a full disk kept in a write-ahead log would not be in the file that is linked.
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
-        _put_in_place(temporary, database)
-    finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
-
-
-def _put_in_place(temporary: Path, database: Path) -> None:
-    try:
-        os.link(temporary, database)
-    except FileExistsError:
-        return
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP}:
-            raise
-        # A file system without hard links (FAT, some FUSE): the folder's lock stands in for the link.
-        import fcntl
-
-        folder = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            if not database.exists():
-                temporary.rename(database)
-        finally:
-            os.close(folder)
-    folder = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        # What belonged to a database that is gone would be played into this one.
+        put_in_place(draft, database, instead_of_leftovers=True)
 
 
 def _check_version(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    version = check_application(connection, path)
+    if version is None:
+        if read_only:
+            raise StoreMissing(f"{path} is empty", hint="the first `cronq add` makes a database of it")
+        connection.execute("PRAGMA journal_mode = WAL")  # an empty file, as mktemp(1) makes it
+    if version is None or version < SCHEMA_VERSION:
+        _migrate(connection, path)
+
+
+def check_application(connection: sqlite3.Connection, path: Path) -> int | None:
+    """Return the format of a database of ours; None if it is empty.
+
+    Raises:
+        StoreCorrupt: It is somebody else's.
+        StoreTooNew: By a newer cronq.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
@@ -183,16 +176,13 @@ def _check_version(connection: sqlite3.Connection, path: Path, *, read_only: boo
             raise StoreCorrupt(
                 f"{path} is an SQLite database, but not one of cronq's", hint="name another file with --db"
             )
-        if read_only:
-            raise StoreMissing(f"{path} is empty", hint="the first `cronq add` makes a database of it")
-        connection.execute("PRAGMA journal_mode = WAL")  # an empty file, as mktemp(1) makes it
+        return None
     if version > SCHEMA_VERSION:
         raise StoreTooNew(
             f"{path} was written by a newer cronq (format {version}, this one knows {SCHEMA_VERSION})",
             hint="upgrade cronq: pip install --upgrade cronq-cli",
         )
-    if version < SCHEMA_VERSION:
-        _migrate(connection, path)
+    return int(version)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -244,7 +234,7 @@ def _begin(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if _family(error) not in _BUSY or clock.monotonic() > patience_ends:
+            if family_of(error) not in _BUSY or clock.monotonic() > patience_ends:
                 raise
             clock.sleep(
                 0.001 + os.urandom(1)[0] / 13_000
@@ -270,18 +260,21 @@ def mapped_errors(path: Path) -> Iterator[None]:
         raise UsageError("a number is too large for the database; nothing was changed") from error
 
 
-def _family(error: sqlite3.Error) -> str:
+def family_of(error: sqlite3.Error) -> str:
     """Return the primary result code's name: extended ones are `SQLITE_BUSY_RECOVERY` and so on."""
     name = getattr(error, "sqlite_errorname", None) or ""
     return "_".join(name.split("_")[:2])
 
 
 def _store_error(error: sqlite3.Error, path: Path) -> CronqError:
-    family = _family(error)
+    family = family_of(error)
     if family in _BUSY:
         return StoreBusy(f"{path} is locked by another process", hint=f"who holds it: fuser -v {path}")
-    if family in _CORRUPT:
-        return StoreCorrupt(f"{path} is damaged, or not a database ({error})", hint="restore a backup of it")
+    if family in CORRUPT:
+        return StoreCorrupt(
+            f"{path} is damaged, or not a database ({error})",
+            hint="restore a backup of it: cronq restore FILE",
+        )
     if family == "SQLITE_FULL":
         return StoreFull(f"{path}: the disk is full", hint=_hint_for(errno.ENOSPC))
     if family in _UNWRITABLE and _is_full(path.parent):

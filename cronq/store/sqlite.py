@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
+from cronq.errors import UsageError
+from cronq.model import Micros
+from cronq.store.base import Copy
 from cronq.store.connection import connect, serve_scheduler
 from cronq.store.location import Place
 from cronq.store.sqlite_people import PeopleSide
 from cronq.store.sqlite_scheduler import SchedulerSide
+from cronq.store.swapping import COMPANIONS, beside
 
 
 def open_store(
@@ -44,6 +49,22 @@ def open_store(
 class SqliteStore(PeopleSide, SchedulerSide):
     """`cronq.store.base.Store` on one SQLite connection; the interface says what the methods promise."""
 
+    def backup(self, path: Path, *, now: Micros, replace: bool = False) -> Copy:
+        """Copy the ledger, as it is at one instant, to a file."""
+        from cronq.store.backup import copy_database
+
+        own = (self._path, *(beside(self._path, suffix) for suffix in COMPANIONS))
+        if path in own or _is_same_file(path, self._path):
+            raise UsageError(f"{path} is the database itself", hint="name another file for the copy")
+        return copy_database(self._db, path, now=now, replace=replace)
+
     def close(self) -> None:
         """Release the database; the last connection to close empties the write-ahead log."""
         self._db.close()
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

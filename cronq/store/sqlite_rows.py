@@ -13,6 +13,7 @@ from cronq.store.base import DueJob
 from cronq.store.connection import mapped_errors
 from cronq.store.documents import definition_from_document
 from cronq.store.location import Place
+from cronq.store.presence import Presence
 
 _DEFINITIONS_KEPT = 4096
 
@@ -28,8 +29,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection, place: Place) -> None:
         self._db = connection
         self._path = place.database
-        info = place.database.stat()
-        self._identity = (info.st_dev, info.st_ino)
+        self._presence = Presence(connection, place.database)
         self._definitions: dict[tuple[int, int], Definition] = {}
 
     def definition(self, job_id: int, revision: int) -> Definition:

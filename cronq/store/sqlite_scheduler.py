@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cronq.errors import InvariantError, StoreCorrupt, StoreMissing
+from cronq.errors import InvariantError, StoreCorrupt
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Run, Trigger
 from cronq.plan import Launch
 from cronq.store import queries, rows
@@ -191,16 +191,8 @@ class SchedulerSide(Ledger):
             self._db.execute(queries.FACT_SET, (name, value))
 
     def verify(self) -> None:
-        """Raise StoreMissing if the database was removed or replaced while it is open.
-
-        In WAL mode SQLite goes on writing into the file that no name leads to any more, and says nothing.
-        """
-        try:
-            info = self._path.stat()
-        except OSError as error:
-            raise StoreMissing(f"{self._path} has vanished: {error.strerror}") from error
-        if (info.st_dev, info.st_ino) != self._identity:
-            raise StoreMissing(f"{self._path} was replaced by another file")
+        """Raise StoreMissing if files of the database were removed or replaced while it is open."""
+        self._presence.verify()
 
     def check(self, *, thoroughly: bool = False) -> None:
         """Look for damage; its cost grows with the file, so large ones are left to `cronq doctor`."""
@@ -210,7 +202,9 @@ class SchedulerSide(Ledger):
             check = "integrity_check(1)" if thoroughly else "quick_check(1)"
             (verdict,) = self._db.execute(f"PRAGMA {check}").fetchone()
         if verdict != "ok":
-            raise StoreCorrupt(f"{self._path} is damaged: {verdict}", hint="restore a backup of it")
+            raise StoreCorrupt(
+                f"{self._path} is damaged: {verdict}", hint="restore a backup of it: cronq restore FILE"
+            )
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the database, as far as readers allow."""

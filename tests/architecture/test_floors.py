@@ -39,6 +39,7 @@ FLOORS: dict[str, int] = {
     "cronq.scheduler": 5,
     "cronq.service": 5,
     "cronq.doctor": 5,
+    "cronq.restore": 5,
     "cronq.rezone": 5,
     "cronq.patience": 5,
     # Pictures, commands, the front door

@@ -73,7 +73,7 @@ def fish_words(world: World, line: str) -> list[str]:
 
 CASES = {
     "cronq li": {"list"},
-    "cronq r": {"run", "remove", "rm", "resume", "retry", "runs"},
+    "cronq r": {"run", "remove", "rm", "restore", "resume", "retry", "runs"},
     "cronq list --js": {"--json"},
     "cronq ls --js": {"--json"},
     "cronq pause ": {"alpha", "beta"},

@@ -26,10 +26,11 @@ class Cronq:
 
     home: Path
     running: list[Running] = field(default_factory=list)
+    database_name: str = "cronq.db"
 
     @property
     def database(self) -> Path:
-        return self.home / "cronq.db"
+        return self.home / self.database_name
 
     def environ(self, **more: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}

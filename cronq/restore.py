@@ -1,0 +1,80 @@
+"""Putting a copy back into the ledger's place, while nobody works with the one that is there.
+
+What ran since the copy was made is in no ledger afterwards. Run numbers are not given a second time all the
+same: logs, lock files and left ends are named after them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cronq import clock, lock
+from cronq.errors import SchedulerRunning, StoreBusy, UsageError
+from cronq.model import AttemptKey, Micros
+from cronq.store.backup import last_run_of, put_back
+from cronq.store.location import Place, check_file_system, check_trust
+from cronq.worker.liveness import is_attempt_alive
+
+
+@contextlib.contextmanager
+def nobody_at_work(place: Place) -> Iterator[None]:
+    """Hold the one-scheduler lock; no scheduler runs, none can start, and no run of an earlier one goes on.
+
+    Raises:
+        SchedulerRunning: One does.
+        StoreBusy: Commands of a killed one still run.
+        StoreError: The lock cannot be taken.
+    """
+    with contextlib.suppress(OSError):
+        place.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        release = lock.hold(place.lock)
+    except SchedulerRunning as error:
+        raise SchedulerRunning(
+            "a scheduler runs for this database",
+            details=error.details,
+            hint="stop it first; nothing was changed",
+        ) from error
+    try:
+        alive = [key for key in _attempts(place) if is_attempt_alive(place, key)]
+        if alive:
+            numbers = ", ".join(f"#{run_id}" for run_id, _ in sorted(alive))
+            raise StoreBusy(
+                f"commands of a scheduler that was killed still run: {numbers}",
+                hint="wait for them, or let `cronq run` and `cronq cancel` end them; nothing was changed",
+            )
+        yield
+    finally:
+        release()
+
+
+def replace_database(place: Place, copy: Path, environ: Mapping[str, str], *, now: Micros) -> Path | None:
+    """Put a copy in the place of the database, inside `nobody_at_work`; return where the old one is.
+
+    Raises:
+        UsageError: The copy is the database itself.
+        StoreError: The copy is unsound, or the place cannot be written or trusted.
+    """
+    if place.database.exists() and copy.samefile(place.database):
+        raise UsageError(f"{copy} is the database itself", hint="name a copy of it")
+    check_file_system(place, environ)
+    check_trust(place, environ)
+    above = max([last_run_of(place.database), _last_logged(place), *(run for run, _ in _attempts(place))])
+    suffix = f".replaced-{clock.datetime_from_us(now):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
+    return put_back(copy, place, above_run=above, suffix=suffix)
+
+
+def _attempts(place: Place) -> list[AttemptKey]:
+    """Return the attempts that have a lock file, or a left end."""
+    parts = [path.name.split(".")[:2] for path in place.attempts.glob("*.*.*")]
+    return [(int(p[0]), int(p[1])) for p in parts if p[0].isdecimal() and p[1].isdecimal()]
+
+
+def _last_logged(place: Place) -> int:
+    """Return the highest number of a run that has a log."""
+    with contextlib.suppress(OSError, ValueError):
+        folder = max(path for path in place.logs.iterdir() if path.name.isdecimal())
+        return max(int(path.name.split(".")[0]) for path in folder.iterdir())
+    return 0
