@@ -81,6 +81,7 @@ _cronq() {
         'add --blackout') return ;;
         'add --jitter') return ;;
         'add --assert') return ;;
+        'add --keep') return ;;
         'add --db') _cronq_kind file; return ;;
         'add --tz') _cronq_kind zones; return ;;
         'add --color') _cronq_words "auto always never"; return ;;
@@ -139,6 +140,7 @@ _cronq() {
         'set --blackout') return ;;
         'set --jitter') return ;;
         'set --assert') return ;;
+        'set --keep') return ;;
         'set --db') _cronq_kind file; return ;;
         'set --tz') _cronq_kind zones; return ;;
         'set --color') _cronq_words "auto always never"; return ;;
@@ -213,7 +215,7 @@ _cronq() {
     case $command in
         '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry calendars show runs logs status check exec backup restore doctor init completion help" ;;
         add)
-            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --keep --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
         list)
             if [[ $cur == -* ]]; then _cronq_words "-n --limit --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
@@ -225,7 +227,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
-            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --from --until --calendar --blackout --jitter --assert --keep --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
             ;;
         pause)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi

@@ -162,6 +162,14 @@ def definition_options(
             help="What `cronq check` is to hold, such as 'never on sat,sun'; may be repeated.",
         ),
     ] = None,
+    keep: Annotated[
+        Text,
+        typer.Option(
+            "--keep",
+            metavar="LIMITS",
+            help="Remove older runs: an age, a number, a size of logs: 30d,1000,1G (default: none go).",
+        ),
+    ] = None,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not look whether the program exists.")
     ] = False,
@@ -238,6 +246,13 @@ def exit_codes(text: str) -> tuple[int, ...]:
     return tuple(sorted(codes))
 
 
+def keep_limits(text: str) -> str:
+    """Read how much of the history is kept."""
+    from cronq.retention import parse_keep
+
+    return parse_keep(text).text
+
+
 def or_none(text: str, *, read: Callable[[str], object]) -> object:
     """Read `none`, or something else."""
     return None if text == "none" else read(text)
@@ -265,6 +280,7 @@ FIELDS = (
     Field("retry_jitter", "retry_jitter", partial(number, least=0.0, most=1.0)),
     Field("on_crash", "on_crash", partial(choice, among=OnCrash)),
     Field("priority", "priority", partial(integer, least=-1000, most=1000)),
+    Field("keep", "keep", partial(or_none, read=keep_limits)),
 )
 
 ENUMS: Mapping[str, type[StrEnum]] = {

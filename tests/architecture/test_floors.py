@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     # Deciding, purely; and from a definition to what it asks for
     "cronq.timing": 2,
     "cronq.plan": 2,
+    "cronq.retention": 2,
     # The ledger, the only transactions
     "cronq.store": 3,
     # Processes; the doorbell lies lower because a worker without a scheduler rings it

@@ -56,7 +56,6 @@ def test_every_field_of_a_definition_has_an_option() -> None:
     by_hand = {"command", "schedule", "tz", "cwd", "path", "env", "env_file", "stdin"}
     by_hand |= set(Layers._fields) - {"calendar_option"}
     coming = {
-        "keep",
         "max_output",
         "nice",
         "memory",
