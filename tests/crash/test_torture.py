@@ -13,7 +13,7 @@ from tests.crash.torture_worlds import WORLDS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a sub-reaper and /proc")
 
-SHORT_S = 11.0
+SHORT_S = 9.0
 
 
 def dice_seed() -> int:
