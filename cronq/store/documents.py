@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import lru_cache
 from typing import cast
 
 from cronq.errors import StoreCorrupt
@@ -62,8 +63,11 @@ def document_from_definition(definition: Definition) -> str:
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+@lru_cache(maxsize=4096)
 def definition_from_document(text: str) -> Definition:
-    """Return the definition that a document holds.
+    """Return the definition that a document holds; remembered by its text.
+
+    A job is read each time it falls due, and reading its text again would be most of that.
 
     Raises:
         StoreCorrupt: The document is not one that `document_from_definition` wrote.
