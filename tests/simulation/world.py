@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sqlite3
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from cronq.model import (
     Run,
     Usage,
 )
-from cronq.plan import Launch
+from cronq.plan import FireTimes, Launch
 from cronq.scheduler import Options, Scheduler
 from cronq.store import Held, JobChange, NewJob, Place, RunQuery, Store, open_store
 from cronq.timing import fire_times, times_of
@@ -113,6 +114,7 @@ class PlayedWorkers:
     def __init__(self, clock: VirtualClock, store: Callable[[], Store], slots: int, play: Play) -> None:
         self.clock = clock
         self.starts: list[tuple[AttemptKey, str, Micros, Micros]] = []
+        self.started_at: dict[AttemptKey, Micros] = {}
         self.alive: dict[AttemptKey, Claim] = {}
         self.most_alive: dict[str, int] = {}
         self.has_scheduler = True
@@ -146,17 +148,20 @@ class PlayedWorkers:
 
     def assign(self, claim: Claim) -> None:
         key = claim.key
-        assert key not in {start[0] for start in self.starts[-50:]}, f"attempt {key} was started twice"
+        assert key not in self.started_at, f"attempt {key} was started twice"
         now = self.clock.now()
         self.starts.append((key, claim.run.job, claim.run.logical_at, now))
+        self.started_at[key] = now
         self.alive[key] = claim
-        together = sum(other.run.job == claim.run.job for other in self.alive.values())
+        together = sum(other.run.job_id == claim.run.job_id for other in self.alive.values())
+        limit = claim.definition.max_running
+        assert limit is None or together <= limit, f"{together} runs of {claim.run.job} at a time"
         self.most_alive[claim.run.job] = max(together, self.most_alive.get(claim.run.job, 0))
         self._reports.append(AttemptStart(key, 4711, now))
         played = self._play(claim)
-        limit = claim.definition.timeout_s
-        if limit is not None and played.seconds > limit:
-            played = Played(limit, Outcome.TIMEOUT)
+        bound_s = claim.definition.timeout_s
+        if bound_s is not None and played.seconds > bound_s:
+            played = Played(bound_s, Outcome.TIMEOUT)
         self.clock.after(played.seconds, lambda: self._end(key, played.outcome, "", played.seconds))
 
     def adopt(self, held: Held) -> bool:
@@ -193,14 +198,13 @@ class PlayedWorkers:
         if claim is None:
             return
         now = self.clock.now()
-        started_at = next(start[3] for start in reversed(self.starts) if start[0] == key)
         retry = plan.after_attempt(claim.definition, claim.run, outcome, now)
         end = AttemptEnd(
             key,
             outcome,
             now,
             reason=reason,
-            started_at=started_at,
+            started_at=self.started_at[key],
             exit_code=0 if outcome is Outcome.SUCCESS else 1,
             usage=Usage(seconds),
             retry_at=retry.at,
@@ -219,24 +223,43 @@ class PlayedWorkers:
             store.close()
 
 
-class MortalStore:
-    """The real store, which may kill the scheduler just before or just after one of its transactions."""
+STORE_STEPS = frozenset(
+    {
+        *("launch", "launch_startup", "claim", "record", "set_fact"),
+        *("add_job", "change_jobs", "trigger", "cancel", "retry", "set_calendar"),
+    }
+)
+"""Methods of the store that write."""
+WORKER_STEPS = frozenset({"poll", "assign", "acknowledge"})
+"""What the scheduler does to workers: between two of these it has told one of something, and others not."""
 
-    WRITING = frozenset({"launch", "launch_startup", "claim", "record", "change_jobs", "set_fact"})
 
-    def __init__(self, store: Store, fate: Callable[[str, str], bool]) -> None:
-        self._store = store
+class Mortal:
+    """The real store, or the workers, where somebody may be killed just before or just after a step."""
+
+    def __init__(
+        self,
+        subject: object,
+        steps: frozenset[str],
+        fate: Callable[[str, str], bool],
+        seen: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Wrap; `seen` is called after each step that was done, before the killer has his chance."""
+        self._subject = subject
+        self._steps = steps
         self._fate = fate
+        self._seen = seen
 
     def __getattr__(self, name: str) -> object:
-        method = getattr(self._store, name)
-        if name not in self.WRITING:
+        method = getattr(self._subject, name)
+        if name not in self._steps:
             return method
 
         def mortal(*args: object, **kwargs: object) -> object:
             if self._fate(name, "before"):
                 raise Crash(f"before {name}")
             result = method(*args, **kwargs)
+            self._seen()
             if self._fate(name, "after"):
                 raise Crash(f"after {name}")
             return result
@@ -265,19 +288,34 @@ class World:
         self.place = Place(self.folder / "cronq.db", self.folder / "logs", "test")
         self.born = self.now
         self.crashes = 0
-        self.store = open_store(self.place, create=True)
+        self.store = open_store(self.place, create=True, for_scheduler=True)
         self.workers = PlayedWorkers(self.clock, self._open, self.slots, lambda claim: self.play(claim))
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """The connection of the store, for looks that no method gives."""
+        return self.store._db
+
+    def mortal(self) -> Store:
+        """Return the store as somebody sees it who may be killed at any step."""
+        return Mortal(self.store, STORE_STEPS, self.fate, self.seen)  # type: ignore[return-value]
+
+    def tell(self, event: events.Event) -> None:
+        self.told.append(event)
+
+    def seen(self) -> None:
+        """Look at the store after a step; worlds with an opinion do."""
 
     def _open(self) -> Store:
         return open_store(self.place)
 
-    def add(self, name: str, schedule: str, **fields: object) -> Job:
+    def add(self, name: str, schedule: str, through: Store | None = None, **fields: object) -> Job:
         definition = Definition(TRUE, schedule)
         definition = definition._replace(**fields)  # type: ignore[arg-type]
         times = fire_times(definition, name, self.store.calendars())
         now = self.clock.now()
         new = NewJob(name, definition, times.next_us(now), times.at_startup)
-        return self.store.add_job(new, now=now)
+        return (through or self.store).add_job(new, now=now)
 
     def change(self, name: str, decide: Callable[[plan.FireTimes, Job], JobChange]) -> Job:
         """Do what a changing command does: settle, then change."""
@@ -301,15 +339,14 @@ class World:
         """Let a scheduler live until this wall time; after each crash a new one starts."""
         end = self.clock.elapsed + wall - self.clock.wall
         while self.clock.elapsed < end:
-            mortal: Store = MortalStore(self.store, self.fate)  # type: ignore[assignment]
             self.workers.has_scheduler = True
             scheduler = Scheduler(
-                mortal,
-                self.workers,
+                self.mortal(),
+                Mortal(self.workers, WORKER_STEPS, self.fate),  # type: ignore[arg-type]
                 self.clock,
                 boot_id=self.boot_id,
                 options=Options(slots=self.slots, **options),  # type: ignore[arg-type]
-                tell=self.told.append,
+                tell=self.tell,
             )
             over: list[bool] = []
             self.clock.after((end - self.clock.elapsed) / SECOND, lambda over=over: over.append(True))  # type: ignore[misc]
@@ -370,6 +407,7 @@ def utc(text: str) -> Micros:
 
 __all__ = [
     "Crash",
+    "FireTimes",
     "Launch",
     "Outcome",
     "Played",
