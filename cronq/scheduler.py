@@ -38,6 +38,8 @@ DUE_BATCH = 500
 """Jobs decided between two looks at the workers, so that a herd at midnight does not deafen the loop."""
 LOOK_ANYWAY_S = 60.0
 """Longest sleep: a change made without ringing the bell (a FIFO that broke) is seen after this."""
+LOOK_OUTSIDE_S = 1.0
+"""How often to look whether those outside live for whose named locks a run may be waiting."""
 GIVE_UP_S = 10.0
 """How long a process may take to die of KILL: one that waits for a dead disk never does."""
 HURRIED_KILL_S = 5.0
@@ -137,6 +139,7 @@ class Scheduler:
         self._exit_code = ExitCode.OK
         self._asked: list[str] = []
         self._stage_ends: float | None = None
+        self._look_outside: float | None = None
         self._leaves_results = False
         self._leaves_all = False
         self._patience = Patience(
@@ -288,6 +291,7 @@ class Scheduler:
         self._reporter.notice(now, "error", f"{job.name}: paused, its schedule cannot be computed: {error}")
 
     def _claim(self, now: Micros) -> None:
+        self._free_locks_of_the_dead()
         while idle := self.workers.idle():
             claims = self.store.claim(idle, self.boot_id, now=now)
             for claim in claims:
@@ -300,6 +304,14 @@ class Scheduler:
             waiting = self.store.claimable(now, limit=capacity)
             if waiting:
                 self.workers.want(waiting)
+
+    def _free_locks_of_the_dead(self) -> None:
+        """Give back what a killed `cronq lock` held, or waited for; nobody tells us when it dies."""
+        outside = self.store.outside_holders()
+        for holder in outside:
+            if not self.workers.has_outside(holder):
+                self.store.release_locks(holder)
+        self._look_outside = self.clock.monotonic() + LOOK_OUTSIDE_S if outside else None
 
     def _is_idle(self, now: Micros) -> bool:
         if self.workers.busy or self._pending or self.store.has_work():
@@ -371,7 +383,9 @@ class Scheduler:
         """Return the wall time of the next thing that has to be done without being asked."""
         now, monotonic = self.clock.now(), self.clock.monotonic()
         waits = [LOOK_ANYWAY_S, *(ticker.next_at - monotonic for ticker in self.tickers)]
-        ends = (self.workers.deadline(), self._stage_ends, self._patience.retry_at, self._for_ends())
+        ends = [self.workers.deadline(), self._stage_ends, self._patience.retry_at, self._for_ends()]
+        if self.stage is Stage.RUNNING:
+            ends.append(self._look_outside)
         waits += [at - monotonic for at in ends if at is not None]
         # Rounded up: a microsecond too early would find nothing to do, and turn again at once.
         wake_at = now + math.ceil(max(0.0, min(waits)) * SECOND) + 1

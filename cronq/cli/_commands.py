@@ -44,6 +44,7 @@ ENTRIES = (
     Entry("runs", "Look", "Show the history of runs"),
     Entry("logs", "Look", "Show the output of a run"),
     Entry("status", "Look", "Show whether a scheduler runs, and where the database is"),
+    Entry("lock", "Maintain", "Take a named lock for a command outside, or show who holds which"),
     Entry("check", "Maintain", "Look for what may be wrong with the jobs, and check their assertions"),
     Entry("exec", "Maintain", "Run a job's command here and now, in the scheduler's environment"),
     Entry("backup", "Maintain", "Copy the database while it is in use"),

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, cast
 from cronq.cli._command import command_from, program_warning
 from cronq.cli._errors import Problems
 from cronq.cli._fields import read_fields
-from cronq.cli._layers import Layers
+from cronq.cli._layers import Layers, given, named
 from cronq.cli._values import LAYERS, label_of, value_words
 from cronq.clock import datetime_from_us
 from cronq.errors import CronqError, ScheduleError, UsageError
 from cronq.model import CatchUp, Definition, Micros, OnCrash, Overlap
+from cronq.named_locks import LockWish, parse_lock
 from cronq.render.text import plain
 
 if TYPE_CHECKING:
@@ -37,11 +38,16 @@ _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass
 class Draft:
-    """Fields that were given, what is wrong with them, and what is only worth a warning."""
+    """Fields that were given, what is wrong with them, and what is only worth a warning.
+
+    Attributes:
+        locks: The named locks with the number of holders that was given.
+    """
 
     values: dict[str, object] = field(default_factory=dict)
     problems: list[CronqError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    locks: tuple[LockWish, ...] = ()
 
     def over(self, base: Definition) -> Definition:
         """Return a definition with these fields instead of the base's.
@@ -92,6 +98,7 @@ def draft_from(session: Session, *, base: Definition | None) -> Draft:
         draft.problems.append(error)
     _take_places(draft, session, is_new=base is None)
     _take_env(draft, session, base.env if base else ())
+    _take_locks(draft, cast("list[str] | None", texts.get("locks")))
     if base is None or texts.get("inherit_env"):
         draft.values["path"] = session.environment.environ.get("PATH") or _DEFAULT_PATH
     return draft
@@ -132,6 +139,23 @@ def _unreadable(path: Path) -> str:
     if path.is_dir():
         return f"{path} is a directory"
     return "" if os.access(path, os.R_OK) else f"{path} cannot be read: permission denied"
+
+
+def _take_locks(draft: Draft, texts: list[str] | None) -> None:
+    if not texts:
+        return
+    wishes: dict[str, LockWish] = {}
+    for text in given("--lock", texts, draft.problems):
+        try:
+            wish = parse_lock(text)
+        except UsageError as error:
+            draft.problems.append(named(error, "--lock"))
+            continue
+        if wish.name in wishes:
+            draft.problems.append(UsageError(f"--lock: {wish.name} is named twice"))
+        wishes[wish.name] = wish
+    draft.values["locks"] = tuple(sorted(wishes))
+    draft.locks = tuple(wishes.values())
 
 
 def _take_env(draft: Draft, session: Session, before: tuple[tuple[str, str], ...]) -> None:

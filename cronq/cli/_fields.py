@@ -170,6 +170,14 @@ def definition_options(
             help="Remove older runs: an age, a number, a size of logs: 30d,1000,1G (default: none go).",
         ),
     ] = None,
+    locks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lock",
+            metavar="NAME[:N]",
+            help="Run only while holding this lock, which N jobs share at a time; may be repeated.",
+        ),
+    ] = None,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not look whether the program exists.")
     ] = False,

@@ -16,6 +16,7 @@ from cronq.cli._schedules import NO_CALENDARS, known_calendars, one_schedule, re
 from cronq.cli._session import Session
 from cronq.errors import CronqError, InvariantError, JobExists, TimezoneError, UsageError
 from cronq.model import Command, CommandKind, Definition, Job, Micros
+from cronq.named_locks import LockWish
 from cronq.plan import Launch
 from cronq.store import DueJob, JobChange, NewJob, Store
 from cronq.timing import fire_times
@@ -49,9 +50,9 @@ def command(
     """
     session = Session.of(ctx)
     given = list(words or [])
-    definition, times = _read(session, given)
+    definition, times, locks = _read(session, given)
     name = given[0]
-    new = NewJob(name, definition, times.next_us(session.started_at), times.at_startup)
+    new = NewJob(name, definition, times.next_us(session.started_at), times.at_startup, locks=locks)
     if session.fields.get("dry_run"):
         job = Job(0, name, 1, definition, session.started_at, session.started_at, new.next_fire_at)
         _answer(session, job, times, "would add")
@@ -62,7 +63,7 @@ def command(
     return 0
 
 
-def _read(session: Session, given: list[str]) -> tuple[Definition, Times]:
+def _read(session: Session, given: list[str]) -> tuple[Definition, Times, tuple[LockWish, ...]]:
     """Check everything that was asked for, before anything is touched."""
     if not given:
         raise UsageError("there is no name", hint=f"usage: cronq {USAGE}")
@@ -93,7 +94,7 @@ def _read(session: Session, given: list[str]) -> tuple[Definition, Times]:
     times = fire_times(definition, name, calendars)
     check_future(times, definition, session.started_at)
     warn_about(session, times, definition, draft)
-    return definition, times
+    return definition, times, draft.locks
 
 
 def _store(
@@ -123,6 +124,7 @@ def _replaced(session: Session, store: Store, new: NewJob, times: Times, *, paus
             paused_at=now if paused else None,
             at_startup=new.at_startup,
             since=due.since(now),
+            locks=new.locks,
         )
 
     ((_, after),) = change_jobs(session, store, [new.name], redefine)

@@ -49,8 +49,8 @@ def command(
 
     Fire times that are due already are settled under the old definition; runs that exist keep theirs.
     `none` takes away what --timeout, --env-file, --stdin, --max-running, --keep, --from, --until,
-    --calendar, --blackout, --jitter or --assert gave. Of the last, those that may be repeated are given
-    anew as a whole.
+    --calendar, --blackout, --jitter, --assert or --lock gave. Of the last, those that may be repeated are
+    given anew as a whole.
     """
     session = Session.of(ctx)
     if not words:
@@ -105,7 +105,7 @@ class _Redefinition:
                 "there is nothing to set",
                 hint=f"the options: cronq set --help; the job: cronq show {job.name}",
             )
-        if definition == job.definition:
+        if definition == job.definition and not any(wish.capacity for wish in draft.locks):
             return None
         times = fire_times(definition, job.name, calendars)
         if draft.values.keys() & {"schedule", "tz", "dst", *FIRING}:
@@ -120,6 +120,7 @@ class _Redefinition:
             paused_at=job.paused_at,
             at_startup=times.at_startup,
             since=due.since(now),
+            locks=draft.locks,
         )
 
     def _take_schedule(self, job: Job, draft: Draft, now: Micros) -> str | None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
 from cronq.model import SECOND, Micros, Outcome, Run
+from cronq.render.locks import lock_words, waited_for
 from cronq.render.spark import sparkline
 from cronq.render.table import Column, Style, table
 from cronq.render.text import Tone, Word, cut, pad, paint, plain, width_of
 from cronq.render.times import duration, relative, wall
 from cronq.render.words import outcome_word, symbol
-from cronq.store.base import JobOverview
+from cronq.store.base import JobOverview, LockState
 
 NARROW = 60
 """Below this many columns a job takes two lines."""
@@ -33,6 +34,7 @@ def job_lines(
     style: Style,
     *,
     header: bool = True,
+    locks: Sequence[LockState] = (),
 ) -> list[str]:
     """Return the lines of the table.
 
@@ -42,6 +44,7 @@ def job_lines(
         zones: By name, for each job.
         style: Width, colour and characters.
         header: Whether to print one; never above two-line jobs.
+        locks: The named locks, if one of the jobs might wait for one.
     """
     parts = [_next(overview, now, zones[overview.job.definition.tz], style) for overview in overviews]
     widest = max((width_of(when) for when, at in parts if at), default=0)
@@ -54,7 +57,7 @@ def job_lines(
             Word(plain(overview.job.name), Tone.BOLD),
             Word(plain(overview.job.definition.schedule)),
             next_,
-            _last(overview, now, zones[overview.job.definition.tz], style),
+            _last(overview, now, zones[overview.job.definition.tz], style, locks),
             _took(overview),
             Word(_spark(overview, style)),
         )
@@ -80,12 +83,14 @@ def _next(overview: JobOverview, now: Micros, zone: tzinfo, style: Style) -> tup
     return (at, "") if when == at[:10] else (when, at)
 
 
-def _last(overview: JobOverview, now: Micros, zone: tzinfo, style: Style) -> Word:
+def _last(overview: JobOverview, now: Micros, zone: tzinfo, style: Style, locks: Sequence[LockState]) -> Word:
     if overview.active.running:
         took = max(0, now - (overview.running_since or now)) / SECOND
         return Word(f"{'' if style.ascii_only else '… '}running {duration(took)}")
     if overview.active.queued:
-        return Word("queued" if style.ascii_only else "… queued")
+        missing = waited_for(overview.job.name, locks)
+        text = f"waits for {lock_words(missing[0])}" if missing else "queued"
+        return Word(text if style.ascii_only else f"… {text}")
     if not overview.recent:
         return Word("-", Tone.DIM)
     run = overview.recent[0][0]

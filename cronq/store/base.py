@@ -7,7 +7,7 @@ and change nothing when that is no longer so: that guard, not care, is what make
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ from cronq.model import (
     Run,
     State,
 )
+from cronq.named_locks import LockWish
 from cronq.plan import Active, Launch
 
 
@@ -35,6 +36,7 @@ class NewJob(NamedTuple):
         at_startup: Whether its schedule contains `@reboot`.
         paused_at: Since when it is paused, if it is to begin so.
         tzdata: Version of the zone data that computed `next_fire_at`.
+        locks: Its locks with the number of holders that was asked for; others get one, if they are new.
     """
 
     name: str
@@ -43,6 +45,7 @@ class NewJob(NamedTuple):
     at_startup: bool = False
     paused_at: Micros | None = None
     tzdata: str | None = None
+    locks: tuple[LockWish, ...] = ()
 
 
 class JobChange(NamedTuple):
@@ -57,6 +60,7 @@ class JobChange(NamedTuple):
         at_startup: Whether the new schedule contains `@reboot`; only read with `definition`.
         since: Fire times after this belong to the new definition, those up to it to the old one; None: now.
         tzdata: Version of the zone data that computed the new watermark; only read with `definition`.
+        locks: As of `NewJob`; only read with `definition`.
     """
 
     settled: Launch
@@ -66,6 +70,7 @@ class JobChange(NamedTuple):
     at_startup: bool = False
     since: Micros | None = None
     tzdata: str | None = None
+    locks: tuple[LockWish, ...] = ()
 
 
 class DueJob(NamedTuple):
@@ -151,6 +156,31 @@ class Copy(NamedTuple):
     last_run: int
 
 
+class LockUser(NamedTuple):
+    """Who holds a named lock, or waits for it.
+
+    Attributes:
+        label: The job's name, or the command outside.
+        run_id: None: it is a process outside.
+        since: When it took the lock, or since when it waits.
+        holder: Of a process outside: the name of the lock file that it holds as long as it lives.
+    """
+
+    label: str
+    run_id: int | None
+    since: Micros
+    holder: str | None = None
+
+
+class LockState(NamedTuple):
+    """A named lock: how many may hold it, who does, and who waits, the first in line first."""
+
+    name: str
+    capacity: int
+    holders: tuple[LockUser, ...]
+    waiting: tuple[LockUser, ...]
+
+
 class Totals(NamedTuple):
     """Counts over the whole store."""
 
@@ -231,6 +261,39 @@ class Store(Protocol):
 
     def remove_calendar(self, name: str, *, now: Micros) -> bool:
         """Forget a named calendar; return whether there was one."""
+
+    def lock_states(self, now: Micros) -> list[LockState]:
+        """Return all named locks, by name."""
+
+    def require_locks(self, names: Sequence[str]) -> None:
+        """Raise NotFoundError, naming all unknown ones, if one of the locks does not exist."""
+
+    def set_lock(self, name: str, capacity: int, *, now: Micros) -> None:
+        """Say how many may hold a lock, which is made if there is none. Those who hold it keep it."""
+
+    def remove_lock(self, name: str) -> None:
+        """Forget a lock. Raises: NotFoundError, ConflictError: a job names it, or somebody holds it."""
+
+    def ask_locks(self, names: Sequence[str], holder: str, command: str, *, now: Micros) -> None:
+        """Join the lines of locks as a process outside. Raises: NotFoundError, naming all unknown ones."""
+
+    def take_locks(
+        self, holder: str, *, ignored: Collection[int], runs_come_first: bool, now: Micros
+    ) -> bool:
+        """Take the locks that a process outside asked for, if it is its turn; all of them or none.
+
+        Args:
+            holder: As given to `ask_locks`.
+            ignored: Runs that are dead although the ledger says that they are running.
+            runs_come_first: Whether there is a scheduler for whose runs it has to wait its turn.
+            now: Wall time.
+        """
+
+    def release_locks(self, holder: str) -> None:
+        """Give back, or stop waiting for, all that a process outside asked for."""
+
+    def outside_holders(self) -> list[str]:
+        """Return the processes outside for whose locks a queued run might have to wait."""
 
     def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:
         """Return jobs that have a watermark, by name: the page after a name."""

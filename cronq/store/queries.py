@@ -135,7 +135,7 @@ RUN_GET = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id = ?"
 # Runs of a paused job wait, unless somebody asked for them by hand.
 RUN_CLAIMABLE = """
 SELECT r.id, r.job_id, j.max_running,
-    (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running')
+    (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks, r.available_at
 FROM run r JOIN job j ON j.id = r.job_id
 WHERE r.state = 'queued' AND r.available_at <= ? AND (j.paused_at IS NULL OR r.trigger = 'manual')
 ORDER BY r.priority DESC, r.available_at, r.id
@@ -156,7 +156,8 @@ UPDATE run SET started_at = coalesce(started_at, ?) WHERE id = ? AND attempt = ?
 
 # Before an end is written: whether the claim still stands, and whether a retry would be against a wish.
 RUN_GUARD = """
-SELECT r.stop_reason, j.removed_at FROM run r JOIN job j ON j.id = r.job_id
+SELECT r.stop_reason, j.removed_at, EXISTS (SELECT 1 FROM hold WHERE run_id = r.id)
+FROM run r JOIN job j ON j.id = r.job_id
 WHERE r.id = ? AND r.attempt = ? AND r.state = 'running'
 """
 
@@ -273,3 +274,44 @@ FACT_GET = "SELECT value FROM fact WHERE name = ?"
 FACT_SET = (
     "INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
+
+# `add` and `set`: a new lock has one holder, unless somebody says otherwise.
+LOCK_ADD = "INSERT INTO lock (name, capacity, changed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+LOCK_SET = """
+INSERT INTO lock (name, capacity, changed_at) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET capacity = excluded.capacity, changed_at = excluded.changed_at
+"""
+LOCK_REMOVE = "DELETE FROM lock WHERE name = ?"
+
+# Claim and `cronq lock`; a handful of rows.
+LOCK_LIST = "SELECT name, capacity FROM lock ORDER BY name"
+
+# `add`, `set`, `cronq lock`: which jobs name a lock. All jobs that name any, which are few.
+LOCK_JOBS = "SELECT id, name, locks FROM job WHERE locks IS NOT NULL AND removed_at IS NULL"
+
+# Claim and `cronq lock`. As many rows as there are holders, and processes outside that wait.
+HOLD_LIST = """
+SELECT h.lock, h.run_id, h.holder, coalesce(j.name, h.command), h.asked_at, h.taken_at
+FROM hold h LEFT JOIN run r ON r.id = h.run_id LEFT JOIN job j ON j.id = r.job_id ORDER BY h.id
+"""
+HOLD_ADD_RUN = "INSERT INTO hold (lock, run_id, asked_at, taken_at) VALUES (?, ?, ?, ?)"
+HOLD_REMOVE_RUN = "DELETE FROM hold WHERE run_id = ?"
+HOLD_ASK = "INSERT INTO hold (lock, holder, command, asked_at) VALUES (?, ?, ?, ?)"
+HOLD_TAKE = "UPDATE hold SET taken_at = ? WHERE holder = ? AND taken_at IS NULL"
+HOLD_REMOVE_OUTSIDE = "DELETE FROM hold WHERE holder = ?"
+
+# Scheduler, before it claims. Index hold_outside.
+HOLD_OUTSIDE = """
+SELECT DISTINCT holder FROM hold
+WHERE holder IS NOT NULL AND EXISTS (SELECT 1 FROM run WHERE state = 'queued')
+"""
+
+# `cronq lock`, `list`: who stands in line. The whole queue is walked; only people ask.
+RUN_IN_LINE = """
+SELECT r.id, r.job_id, j.name, j.max_running,
+    (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks, r.available_at
+FROM run r JOIN job j ON j.id = r.job_id
+WHERE r.state = 'queued' AND r.available_at <= ? AND (j.paused_at IS NULL OR r.trigger = 'manual')
+    AND j.locks IS NOT NULL
+ORDER BY r.priority DESC, r.available_at, r.id
+"""

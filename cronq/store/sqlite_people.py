@@ -11,14 +11,15 @@ from cronq.store import queries, rows
 from cronq.store.base import DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
 from cronq.store.connection import transaction
 from cronq.store.documents import document_from_definition
-from cronq.store.sqlite_rows import Ledger, due_from_row, run_and_attempt
+from cronq.store.sqlite_locks import LockSide
+from cronq.store.sqlite_rows import due_from_row, run_and_attempt
 
 
 class _Outrun(Exception):
     """Somebody else changed the job first; rolls the transaction back."""
 
 
-class PeopleSide(Ledger):
+class PeopleSide(LockSide):
     """The methods of `Store` that commands call."""
 
     def add_job(self, new: NewJob, *, now: Micros) -> Job:
@@ -41,6 +42,7 @@ class PeopleSide(Ledger):
                     hint=f"change it with `cronq set {new.name}`, or add --replace",
                 ) from error
             self._db.execute(queries.DEFINITION_ADD, (job_id, 1, now, document, new.tzdata))
+            self._wish_locks(job_id, new.definition.locks, new.locks, now)
         return Job(job_id, new.name, 1, new.definition, now, now, new.next_fire_at, new.paused_at)
 
     def change_jobs(self, changes: Sequence[JobChange], *, now: Micros) -> list[Job] | None:
@@ -81,6 +83,7 @@ class PeopleSide(Ledger):
             since = now if change.since is None else change.since
             values = (job.id, job.revision + 1, since, document, change.tzdata)
             self._db.execute(queries.DEFINITION_ADD, values)
+            self._wish_locks(job.id, definition.locks, change.locks, now)
         if change.removed:
             self._db.execute(queries.RUN_DROP_QUEUED, (now, job.id))
 

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 from cronq.errors import InvariantError, StoreCorrupt
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Run, Trigger
+from cronq.named_locks import LockBook
 from cronq.plan import Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob, Held
 from cronq.store.connection import mapped_errors, transaction
-from cronq.store.sqlite_rows import Ledger, due_from_row
+from cronq.store.sqlite_locks import LockSide
+from cronq.store.sqlite_rows import due_from_row
 
 CHECK_MAX_BYTES = 64 * 1024 * 1024
 """`quick_check` reads about 1 GB a second; a start must not wait for more than a blink."""
 
 
-class SchedulerSide(Ledger):
+class SchedulerSide(LockSide):
     """The methods of `Store` that the scheduler, and a worker that lost it, call."""
 
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
@@ -84,9 +86,11 @@ class SchedulerSide(Ledger):
         with transaction(self._db, self._path):
             chosen = self._claimable(len(workers), now)
             claims = []
-            for run_id, worker in zip(chosen, workers, strict=False):
+            for (run_id, locks), worker in zip(chosen, workers, strict=False):
                 self._db.execute(queries.RUN_CLAIM, (worker, run_id))
                 run = self._run(run_id)
+                for name in locks:
+                    self._db.execute(queries.HOLD_ADD_RUN, (name, run_id, run.available_at, now))
                 self._db.execute(queries.ATTEMPT_ADD, (run_id, run.attempt, worker, boot_id, now))
                 claims.append(self._claim_of(run, now))
         return claims
@@ -96,17 +100,25 @@ class SchedulerSide(Ledger):
         with mapped_errors(self._path):
             return len(self._claimable(limit, now)) if limit > 0 else 0
 
-    def _claimable(self, limit: int, now: Micros) -> list[int]:
-        chosen: list[int] = []
+    def _claimable(self, limit: int, now: Micros) -> list[tuple[int, list[str]]]:
+        """Return runs that may start, each with the locks that it takes."""
+        chosen: list[tuple[int, list[str]]] = []
         added: dict[int, int] = {}
+        book: LockBook | None = None
         cursor = self._db.execute(queries.RUN_CLAIMABLE, (now,))
-        for run_id, job_id, max_running, running in cursor:
+        for run_id, job_id, max_running, running, locks_text, available_at in cursor:
             more = added.get(job_id, 0)
-            if max_running is None or running + more < max_running:
-                added[job_id] = more + 1
-                chosen.append(run_id)
-                if len(chosen) == limit:
-                    break
+            if max_running is not None and running + more >= max_running:
+                continue
+            locks = [] if locks_text is None else locks_text.split()
+            if locks:
+                book = book or self._lock_book()
+                if book.take(locks, available_at):
+                    continue
+            added[job_id] = more + 1
+            chosen.append((run_id, locks))
+            if len(chosen) == limit:
+                break
         cursor.close()
         return chosen
 
@@ -132,7 +144,9 @@ class SchedulerSide(Ledger):
         guard = self._maybe(queries.RUN_GUARD, end.key)
         if guard is None:
             return None
-        stop_reason, removed_at = guard
+        stop_reason, removed_at, has_locks = guard
+        if has_locks:
+            self._db.execute(queries.HOLD_REMOVE_RUN, (run_id,))
         counts = int(end.counts)
         reason = rows.storable(end.reason)
         if end.retry_at is not None and stop_reason is None and removed_at is None:

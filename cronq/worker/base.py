@@ -48,6 +48,9 @@ class Workers(Protocol):
     def tidy(self, held: Container[AttemptKey]) -> None:
         """Remove what dead attempts left behind, but for these, whose end is not in the ledger yet."""
 
+    def has_outside(self, holder: str) -> bool:
+        """Return whether a process outside that took, or waits for, named locks is alive."""
+
     def stop(self, key: AttemptKey, reason: str) -> None:
         """Begin the kill ladder on an attempt; repeated calls change nothing."""
 

@@ -74,6 +74,16 @@ def spare_file(place: Place, worker: str) -> Path:
     return place.attempts / f"{worker}.spare"
 
 
+def outside_file(place: Place, holder: str) -> Path:
+    """Return the lock file of a process outside, such as `cronq lock`, which its command inherits."""
+    return place.attempts / f"{holder}.outside"
+
+
+def is_outside_alive(place: Place, holder: str) -> bool:
+    """Return whether a process outside, or its command, lives or may live."""
+    return _is_locked(outside_file(place, holder))
+
+
 class AttemptLocks:
     """The locks of one worker's attempts, one after the other.
 
@@ -255,8 +265,16 @@ def remove_worker(place: Place, worker: str) -> None:
     _unlink(spare_file(place, worker))
 
 
+def remove_outside(place: Place, holder: str) -> None:
+    """Remove the file of a process outside that is gone or goes."""
+    _unlink(outside_file(place, holder))
+
+
 def sweep_workers(place: Place) -> int:
-    """Remove the files of dead workers; return how many workers."""
+    """Remove the files of dead workers, and of processes outside; return how many workers."""
+    for path in place.attempts.glob("*.outside"):
+        if not _is_locked(path):
+            _unlink(path)
     dead = [path for path in place.attempts.glob("*.worker") if not _is_locked(path)]
     for path in dead:
         remove_worker(place, path.stem)

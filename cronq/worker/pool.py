@@ -191,6 +191,10 @@ class Pool:
         with contextlib.suppress(OSError):
             liveness.sweep_attempts(self._place, held)
 
+    def has_outside(self, holder: str) -> bool:
+        """Return whether a process outside that took, or waits for, named locks is alive."""
+        return liveness.is_outside_alive(self._place, holder)
+
     def poll(self) -> list[Report]:
         """Return what has happened since the last call, in order; never blocks."""
         self._collect()

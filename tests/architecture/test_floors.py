@@ -24,6 +24,7 @@ FLOORS: dict[str, int] = {
     # From text to fire times
     "cronq.schedule": 1,
     # Deciding, purely; and from a definition to what it asks for
+    "cronq.named_locks": 2,
     "cronq.timing": 2,
     "cronq.plan": 2,
     "cronq.retention": 2,

@@ -117,6 +117,7 @@ class PlayedWorkers:
         self.started_at: dict[AttemptKey, Micros] = {}
         self.alive: dict[AttemptKey, Claim] = {}
         self.most_alive: dict[str, int] = {}
+        self.outside: set[str] = set()
         self.has_scheduler = True
         self._open = store
         self._slots = slots
@@ -169,6 +170,9 @@ class PlayedWorkers:
 
     def tidy(self, held: Container[AttemptKey]) -> None:
         pass
+
+    def has_outside(self, holder: str) -> bool:
+        return holder in self.outside
 
     def stop(self, key: AttemptKey, reason: str) -> None:
         if key not in self._stopped:
@@ -225,7 +229,7 @@ class PlayedWorkers:
 
 STORE_STEPS = frozenset(
     {
-        *("launch", "launch_startup", "claim", "record", "set_fact"),
+        *("launch", "launch_startup", "claim", "record", "set_fact", "release_locks"),
         *("add_job", "change_jobs", "trigger", "cancel", "retry", "set_calendar"),
     }
 )

@@ -6,6 +6,7 @@ ALTER TABLE job ADD COLUMN keep TEXT;
 ALTER TABLE job ADD COLUMN pruned_before INTEGER;
 -- Named locks, separated by spaces; copied from the definition, because the claim reads them. NULL: none.
 ALTER TABLE job ADD COLUMN locks TEXT;
+CREATE INDEX job_locks ON job (name) WHERE locks IS NOT NULL AND removed_at IS NULL;
 CREATE INDEX job_keep ON job (id) WHERE keep IS NOT NULL;
 
 -- Which zone data computed the fire times of a revision. NULL: not known.
@@ -48,6 +49,7 @@ CREATE TABLE hold (
     CHECK (run_id IS NULL OR taken_at IS NOT NULL)
 ) STRICT;
 CREATE INDEX hold_run ON hold (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX hold_outside ON hold (holder) WHERE holder IS NOT NULL;
 
 -- The lives of schedulers: when nobody was there, fire times were missed or late. `stopped_at` NULL: it runs,
 -- or it was killed.

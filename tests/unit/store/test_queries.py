@@ -28,6 +28,11 @@ WALKS: dict[str, set[str]] = {
     "JOB_LIST": ALL_JOBS,
     "JOB_NAMES": ALL_JOBS,
     "CALENDAR_LIST": {"SCAN calendar"},  # a handful of rows
+    "LOCK_LIST": {"SCAN lock"},
+    "LOCK_JOBS": {"SCAN job USING INDEX job_locks"},
+    "HOLD_LIST": {"SCAN h"},
+    "RUN_IN_LINE": {"SCAN r USING INDEX run_queue"},
+    "HOLD_OUTSIDE": {"SCAN hold USING INDEX hold_outside", "SCAN run USING INDEX run_waiting"},
     "TOTALS": ALL_JOBS | QUEUED | RUNNING,
     # Partial indexes that hold nothing but what is asked for.
     "JOB_STARTUP": {"SCAN job USING INDEX job_startup"},
