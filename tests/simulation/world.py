@@ -229,7 +229,7 @@ class PlayedWorkers:
 
 STORE_STEPS = frozenset(
     {
-        *("launch", "launch_startup", "claim", "record", "set_fact", "release_locks"),
+        *("launch", "launch_startup", "claim", "record", "set_fact"),
         *("add_job", "change_jobs", "trigger", "cancel", "retry", "set_calendar"),
     }
 )
