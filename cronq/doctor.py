@@ -15,6 +15,7 @@ from cronq.model import Job
 from cronq.schedule.zones import tzdata_version
 from cronq.store import Place, Store, open_store
 from cronq.timing import placement_of, times_of
+from cronq.worker.accounts import trouble_with
 
 LOW_SPACE_BYTES = 64 * 1024 * 1024
 _FIXED_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
@@ -149,7 +150,9 @@ def _jobs(store: Store) -> Iterator[Finding]:
             troubles += 1
             yield Finding("job", "error", message, hint)
     if not troubles:
-        yield Finding("jobs", "ok", "every schedule can be computed, and every file they name is there")
+        yield Finding(
+            "jobs", "ok", "every schedule can be computed, and every file and user they name is there"
+        )
 
 
 def _troubles(job: Job, calendars: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -164,6 +167,8 @@ def _troubles(job: Job, calendars: Mapping[str, str]) -> Iterator[tuple[str, str
     for option, path in (("--env-file", definition.env_file), ("--stdin", definition.stdin)):
         if path is not None and not os.access(path, os.R_OK):
             yield f"{name}: {path} cannot be read", f"cronq set {name} {option} FILE"
+    if trouble := trouble_with(definition.user):
+        yield f"{name}: {trouble}", f"cronq set {name} --user NAME"
     if definition.env_file is not None and _is_open_to_others(Path(definition.env_file)):
         yield f"{name}: others can read {definition.env_file}", f"chmod 600 {definition.env_file}"
 

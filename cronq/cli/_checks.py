@@ -39,6 +39,7 @@ def findings(job: Job, calendars: Mapping[str, str], now: Micros) -> Iterator[Fi
     from cronq.timing import times_of
 
     yield from _files(job)
+    yield from _user(job)
     try:
         times = times_of(job, calendars)
         is_over = times.next_us(now) is None and not times.at_startup
@@ -84,6 +85,15 @@ def _files(job: Job) -> Iterator[Finding]:
         return
     if mode & 0o077:
         yield Finding(WARNING, f"other users have rights on its env file {path}", f"chmod 600 {path}")
+
+
+def _user(job: Job) -> Iterator[Finding]:
+    if job.definition.user is None:
+        return
+    from cronq.worker.accounts import trouble_with
+
+    if trouble := trouble_with(job.definition.user):
+        yield Finding(ERROR, trouble, f"cronq set {job.name} --user NAME")
 
 
 def _next_ones(times: Times, now: Micros) -> Iterator[Micros]:

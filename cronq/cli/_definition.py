@@ -13,6 +13,7 @@ from cronq.cli._command import command_from, program_warning
 from cronq.cli._errors import Problems
 from cronq.cli._fields import read_fields
 from cronq.cli._layers import Layers, given, named
+from cronq.cli._limits import refusal
 from cronq.cli._values import LAYERS, label_of, value_words
 from cronq.clock import datetime_from_us
 from cronq.errors import CronqError, ScheduleError, UsageError
@@ -59,7 +60,10 @@ class Draft:
         _check_encoding(self)
         raise_all(self.problems)
         kept: dict[str, object] = base._asdict()
-        return Definition(**{**kept, **self.values})  # type: ignore[arg-type]
+        definition = Definition(**{**kept, **self.values})  # type: ignore[arg-type]
+        if refused := refusal(definition):
+            raise refused
+        return definition
 
 
 def raise_all(problems: list[CronqError]) -> None:

@@ -178,6 +178,27 @@ def definition_options(
             help="Run only while holding this lock, which N jobs share at a time; may be repeated.",
         ),
     ] = None,
+    nice: Annotated[
+        Text, typer.Option("--nice", metavar="N", help="Niceness, -20 to 19; below 0 only root.")
+    ] = None,
+    memory: Annotated[
+        Text,
+        typer.Option("--memory", metavar="SIZE", help="Memory of each of its processes, such as 512M."),
+    ] = None,
+    cpu_time: Annotated[
+        Text,
+        typer.Option("--cpu-time", metavar="DURATION", help="Processor time of each of its processes."),
+    ] = None,
+    open_files: Annotated[
+        Text,
+        typer.Option("--open-files", metavar="N", help="Files that each of its processes may have open."),
+    ] = None,
+    umask: Annotated[
+        Text, typer.Option("--umask", metavar="MODE", help="File mode creation mask, octal: 027.")
+    ] = None,
+    user: Annotated[
+        Text, typer.Option("--user", metavar="NAME[:GROUP]", help="Run it as this user; only root can.")
+    ] = None,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not look whether the program exists.")
     ] = False,
@@ -266,6 +287,12 @@ def or_none(text: str, *, read: Callable[[str], object]) -> object:
     return None if text == "none" else read(text)
 
 
+def _limit(text: str, *, name: str) -> object:
+    from cronq.cli import _limits  # it needs the readers above
+
+    return getattr(_limits, name)(text)
+
+
 # The shortest limit that is surely meant: starting a process takes milliseconds.
 _positive = partial(duration, least=0.001)
 
@@ -289,6 +316,12 @@ FIELDS = (
     Field("on_crash", "on_crash", partial(choice, among=OnCrash)),
     Field("priority", "priority", partial(integer, least=-1000, most=1000)),
     Field("keep", "keep", partial(or_none, read=keep_limits)),
+    Field("nice", "nice", partial(or_none, read=partial(_limit, name="nice"))),
+    Field("memory", "memory", partial(or_none, read=partial(_limit, name="memory"))),
+    Field("cpu_time", "cpu_time_s", partial(or_none, read=partial(_limit, name="cpu_time"))),
+    Field("open_files", "open_files", partial(or_none, read=partial(_limit, name="open_files"))),
+    Field("umask", "umask", partial(or_none, read=partial(_limit, name="umask"))),
+    Field("user", "user", partial(or_none, read=partial(_limit, name="user"))),
 )
 
 ENUMS: Mapping[str, type[StrEnum]] = {

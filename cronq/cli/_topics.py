@@ -79,7 +79,8 @@ Which database: --db, else CRONQ_DB, else the nearest .cronq folder from the wor
 directory upwards, else $STATE_DIRECTORY/cronq.db (systemd), else
 $XDG_DATA_HOME/cronq/cronq.db. `cronq status` says which, and why.
 
-Variables that a job's command gets, besides PATH as recorded and --env:
+Variables that a job's command gets, besides PATH as recorded, --env, and HOME, USER,
+LOGNAME, SHELL, LANG and LC_* of the scheduler (the first four of --user, if given):
 
   CRONQ_JOB                the job's name
   CRONQ_RUN_ID             the run's number

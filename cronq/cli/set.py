@@ -49,7 +49,7 @@ def command(
 
     Fire times that are due already are settled under the old definition; runs that exist keep theirs.
     `none` takes away what --timeout, --env-file, --stdin, --max-running, --keep, --from, --until,
-    --calendar, --blackout, --jitter, --assert or --lock gave. Of the last, those that may be repeated are
+    --calendar, --blackout, --jitter, --assert, --lock or a limit gave. Those that may be repeated are
     given anew as a whole.
     """
     session = Session.of(ctx)

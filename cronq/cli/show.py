@@ -178,8 +178,18 @@ def _definition_pairs(definition: Definition, *, all_fields: bool, reveal: bool)
             text = shown(value)
         else:
             text = value_words(field, value)
+        if field == "user" and (trouble := _user_trouble(definition)):
+            text += f" ({trouble})"
         pairs.append((label_of(field), Word(text)))
     return pairs
+
+
+def _user_trouble(definition: Definition) -> str:
+    if definition.user is None:
+        return ""
+    from cronq.worker.accounts import trouble_with
+
+    return plain(trouble_with(definition.user))
 
 
 def _document(
@@ -191,10 +201,12 @@ def _document(
     *,
     reveal: bool,
 ) -> dict[str, object]:
-    warnings = times.warnings(datetime_from_us(session.started_at))
+    warnings = [warning.message for warning in times.warnings(datetime_from_us(session.started_at))]
+    if trouble := _user_trouble(job.definition):
+        warnings.append(trouble)
     return job_document(job) | {
         "sentence": sentence_of(times, job.definition),
-        "warnings": [warning.message for warning in warnings],
+        "warnings": warnings,
         "queued": active.queued,
         "running": active.running,
         "definition": definition_document(job.definition, reveal=reveal),

@@ -12,12 +12,13 @@ from pathlib import Path
 from cronq import clock
 from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind
 from cronq.store.location import Place
-from cronq.worker import endings, kernel
+from cronq.worker import endings, kernel, liveness
+from cronq.worker.confine import Confinement, ConfinementError, confinement_of, start_process
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment
 from cronq.worker.files import open_input, open_log
 from cronq.worker.inbox import Inbox
-from cronq.worker.liveness import AttemptLocks, Hint, write_hint
+from cronq.worker.liveness import AttemptLocks, Hint
 from cronq.worker.messages import Stop
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -53,17 +54,20 @@ class CommandAttempt:
         """
         claim = self._claim
         try:
-            lock_fd = self._locks.take(claim.key)
+            # Another user must not be able to write who is to be signalled.
+            lock_fd = self._locks.take(claim.key, read_only=claim.definition.user is not None)
         except OSError as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
         try:
             begun = self._start(lock_fd)
             if isinstance(begun, AttemptEnd):
                 return begun
-            write_hint(
-                lock_fd,
-                Hint(os.getpid(), begun.pid, kernel.start_ticks(begun.pid), boot_id, begun.monotonic),
-            )
+            ticks = kernel.start_ticks(begun.pid)
+            hint = Hint(os.getpid(), begun.pid, ticks, boot_id, begun.monotonic)
+            if claim.definition.user is None:
+                liveness.write_hint(lock_fd, hint)
+            else:
+                liveness.write_attempt_hint(self._place, claim.key, hint)
             # After the hint: who has heard of the start can rely on finding the command by name.
             on_start(AttemptStart(claim.key, begun.pid, begun.at))
             return self._supervise(begun)
@@ -74,8 +78,12 @@ class CommandAttempt:
         claim = self._claim
         now = clock.now_us()
         try:
-            environment = command_environment(claim, self._inherited, now)
-            return self._spawn(environment, lock_fd)
+            confinement = confinement_of(claim.definition)
+            inherited = self._inherited if confinement is None else confinement.variables(self._inherited)
+            environment = command_environment(claim, inherited, now)
+            return self._spawn(environment, lock_fd, confinement)
+        except ConfinementError as error:
+            return endings.end_unstarted(claim, f"limit_error: {error}", now=now)
         except EnvironmentFileError as error:
             return endings.end_unstarted(claim, f"env_error: {error}", now=now)
         except (OSError, ValueError) as error:
@@ -85,23 +93,20 @@ class CommandAttempt:
             traceback.print_exc()
             return endings.end_of_internal_error(claim, error, now=now)
 
-    def _spawn(self, environment: Mapping[str, str], lock_fd: int) -> Begun:
+    def _spawn(self, environment: Mapping[str, str], lock_fd: int, confinement: Confinement | None) -> Begun:
         definition = self._claim.definition
         log_fd = open_log(self._place.log_file(*self._claim.key))
         stdin_fd = None
         try:
             if definition.stdin is not None:
                 stdin_fd = open_input(Path(definition.cwd) / definition.stdin)
-            # No preexec_fn: it would turn vfork into fork, three times as slow.
-            process = subprocess.Popen(
-                definition.command.argv(),
-                stdin=subprocess.DEVNULL if stdin_fd is None else stdin_fd,
-                stdout=log_fd,
-                stderr=log_fd,
-                cwd=definition.cwd,
+            process = start_process(
+                definition,
+                confinement,
                 env=environment,
-                start_new_session=True,
-                close_fds=True,
+                stdin=subprocess.DEVNULL if stdin_fd is None else stdin_fd,
+                output=log_fd,
+                new_session=True,
                 pass_fds=(lock_fd,),
             )
         finally:

@@ -28,6 +28,8 @@ NOT_THE_JOBS_FAULT = frozenset(
 
 REASON_LENGTH = 300
 """What an exception has to say is cut here."""
+SHELL_SIGNAL_BASE = 128
+"""A shell exits with this and the number of the signal that ended its last command."""
 _MAX_DELAY_S = 30.0
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -90,6 +92,8 @@ def end_of_process(
     """
     if verdict is None:
         verdict = verdict_of_exit(exit_, claim.definition.success_codes)
+        if verdict.outcome is Outcome.FAILURE and claim.definition.cpu_time_s is not None:
+            verdict = _verdict_of_cpu_time(exit_, claim.definition.cpu_time_s) or verdict
     return _end(claim, verdict, begun, exit_, survivors)
 
 
@@ -100,6 +104,21 @@ def verdict_of_exit(exit_: Exit, success_codes: Collection[int]) -> Verdict:
     if exit_.exit_code in success_codes:
         return Verdict(Outcome.SUCCESS, "")
     return Verdict(Outcome.FAILURE, f"exit {exit_.exit_code}")
+
+
+def _verdict_of_cpu_time(exit_: Exit, limit_s: float) -> Verdict | None:
+    """Return that the processor time was used up, if the kernel ended it for that.
+
+    It sends XCPU at the limit, which a shell reports as an exit code, and KILL a second later.
+    Source: setrlimit(2), RLIMIT_CPU.
+    """
+    used_s = 0.0 if exit_.usage is None else exit_.usage.user_s + exit_.usage.system_s
+    is_killed = exit_.signal == signal.SIGKILL and used_s >= limit_s
+    if is_killed or exit_.signal == signal.SIGXCPU:
+        return Verdict(Outcome.FAILURE, f"cpu time {limit_s:g}s used up (signal {exit_.signal})")
+    if exit_.exit_code == SHELL_SIGNAL_BASE + signal.SIGXCPU:
+        return Verdict(Outcome.FAILURE, f"cpu time {limit_s:g}s used up (exit {exit_.exit_code})")
+    return None
 
 
 def signal_name(number: int) -> str:

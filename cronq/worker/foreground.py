@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from cronq.errors import ExitCode
 from cronq.model import Claim, CommandKind, Definition, Micros, Run, State, Trigger
 from cronq.worker import endings
+from cronq.worker.confine import Confinement, ConfinementError, confinement_of, start_process
 from cronq.worker.environment import EnvironmentFileError, command_environment, inherited_part
 from cronq.worker.modules import ModuleCache
 
@@ -48,10 +48,15 @@ def run_foreground(
     claim = Claim(run, definition, "", now, last_success_at)
     inherited = inherited_part(os.environ if environ is None else environ)
     try:
+        confinement = confinement_of(definition)
+        if confinement is not None:
+            inherited = confinement.variables(inherited)
         environment = command_environment(claim, inherited, now)
         if definition.command.kind is CommandKind.PYTHON:
             return _call(definition, environment)
-        return _execute(definition, environment)
+        return _execute(definition, environment, confinement)
+    except ConfinementError as error:
+        return _complain(f"limit_error: {error}", ExitCode.EXEC_CANNOT)
     except EnvironmentFileError as error:
         return _complain(f"env_error: {error}", ExitCode.EXEC_CANNOT)
     except FileNotFoundError as error:
@@ -60,15 +65,13 @@ def run_foreground(
         return _complain(endings.describe(error), ExitCode.EXEC_CANNOT)
 
 
-def _execute(definition: Definition, environment: Mapping[str, str]) -> int:
+def _execute(definition: Definition, environment: Mapping[str, str], confinement: Confinement | None) -> int:
     stdin = None if definition.stdin is None else _open_stdin(definition)
     # Ctrl-C reaches the command too, which is in our process group; we only wait to say how it ended. Not
     # SIG_IGN, which the command would inherit.
     previous = {number: signal.signal(number, _shrug) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
-        with subprocess.Popen(
-            definition.command.argv(), stdin=stdin, cwd=definition.cwd, env=environment
-        ) as process:
+        with start_process(definition, confinement, env=environment, stdin=stdin) as process:
             code = process.wait()
     finally:
         for number, handler in previous.items():

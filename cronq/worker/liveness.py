@@ -96,20 +96,25 @@ class AttemptLocks:
         self._folder = f"{place.attempts}/"
         self._spare = str(spare_file(place, worker))
 
-    def take(self, key: AttemptKey) -> int:
+    def take(self, key: AttemptKey, *, read_only: bool = False) -> int:
         """Return a descriptor that holds the lock of an attempt.
+
+        Args:
+            key: The attempt.
+            read_only: Whoever inherits the descriptor shall not be able to write into the file.
 
         Dies: The file gets the attempt's name when it is locked already, so nobody finds it unlocked.
 
         Raises:
             OSError: It cannot be made.
         """
+        flags = os.O_CREAT | (os.O_RDONLY if read_only else os.O_RDWR)
         try:
-            fd = _lock(open_private(self._spare, os.O_RDWR | os.O_CREAT), 0.0)
+            fd = _lock(open_private(self._spare, flags), 0.0)
         except BlockingIOError:
             # A process that outlived its attempt still has it.
             _unlink(self._spare)
-            fd = _lock(open_private(self._spare, os.O_RDWR | os.O_CREAT | os.O_EXCL), 0.0)
+            fd = _lock(open_private(self._spare, flags | os.O_EXCL), 0.0)
         try:
             os.rename(self._spare, self._path(key))  # noqa: PTH104 - for each attempt
         except OSError:
@@ -165,6 +170,17 @@ def write_hint(fd: int, hint: Hint) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
             raise
+
+
+def write_attempt_hint(place: Place, key: AttemptKey, hint: Hint) -> None:
+    """Write who executes an attempt, where the descriptor that holds its lock cannot be written to."""
+    # The command runs already; without the hint it is known by its lock, its environment and its parent.
+    with contextlib.suppress(OSError):
+        fd = open_private(attempt_file(place, key), os.O_WRONLY)
+        try:
+            write_hint(fd, hint)
+        finally:
+            os.close(fd)
 
 
 def is_worker_alive(place: Place, worker: str) -> bool:

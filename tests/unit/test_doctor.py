@@ -47,6 +47,13 @@ def test_all_is_well_but_for_the_scheduler_that_is_not_running(place: Place, sto
     assert {"zone data", "sqlite", "files", "disk", "database", "jobs"} == set(found)
 
 
+def test_a_job_whose_user_is_gone_is_named(place: Place, store: Store) -> None:
+    store.add_job(NewJob("a", definition(place.logs.parent, user="no-such-user"), 1), now=0)
+    (finding,) = [found for found in examine(place, {}) if found.check == "job"]
+    assert (finding.level, finding.message) == ("error", "a: there is no user `no-such-user`")
+    assert finding.hint == "cronq set a --user NAME"
+
+
 def test_no_database_yet_is_a_warning_that_says_how_to_begin(place: Place) -> None:
     (finding,) = [f for f in examine(place, {}) if f.check == "database"]
     assert (finding.level, finding.hint) == ("warning", "the first `cronq add` creates it")

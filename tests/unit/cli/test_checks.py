@@ -31,6 +31,7 @@ def test_a_sound_job_has_no_findings() -> None:
         ({"jitter": "soon"}, "`soon` is not a duration"),
         ({"assertions": ("always",)}, "assertion `always`: unknown assertion `always`"),
         ({"env_file": "/nowhere/at/all"}, "its env file /nowhere/at/all cannot be read"),
+        ({"user": "no-such-user"}, "there is no user `no-such-user`"),
     ],
 )
 def test_what_cannot_be_read_is_an_error(fields: dict[str, object], message: str) -> None:

@@ -57,12 +57,6 @@ def test_every_field_of_a_definition_has_an_option() -> None:
     by_hand |= set(Layers._fields) - {"calendar_option"}
     coming = {
         "max_output",
-        "nice",
-        "memory",
-        "cpu_time_s",
-        "open_files",
-        "umask",
-        "user",
         "secrets",
     }
     assert read | by_hand == set(Definition._fields) - coming
