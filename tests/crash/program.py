@@ -25,8 +25,9 @@ class Cronq:
     """The command line on one database, in a home of its own."""
 
     home: Path
-    running: list[Running] = field(default_factory=list)
     database_name: str = "cronq.db"
+    always: dict[str, str] = field(default_factory=dict)
+    """Variables that every command gets."""
 
     @property
     def database(self) -> Path:
@@ -34,7 +35,8 @@ class Cronq:
 
     def environ(self, **more: str) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
-        return {**kept, "HOME": str(self.home), "TZ": "UTC", "CRONQ_DB": str(self.database), **more}
+        own = {"HOME": str(self.home), "TZ": "UTC", "CRONQ_DB": str(self.database)}
+        return {**kept, **own, **self.always, **more}
 
     def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "cronq", *arguments]
@@ -58,10 +60,14 @@ class Cronq:
         found = json.loads(self("runs", job, "--json", "-n", "100000"))["runs"]
         return sorted(found, key=lambda run: run["id"])
 
+    def start(self, *options: str, **environ: str) -> Running:
+        """Start `cronq run`; who calls this also destroys it."""
+        return Running(self.argv("run", "--log-format", "json", *options), self.environ(**environ))
+
     @contextmanager
     def run(self, *options: str, **environ: str) -> Iterator[Running]:
         """Start `cronq run`; at the end of the block it, and all it started, is gone."""
-        running = Running(self.argv("run", "--log-format", "json", *options), self.environ(**environ))
+        running = self.start(*options, **environ)
         try:
             yield running
         finally:
@@ -89,6 +95,27 @@ class Running:
                 if event["event"] == kind and all(event.get(key) == value for key, value in wanted.items()):
                     return event
             assert self._more(deadline), f"no {kind} {wanted} in {self.events[-5:]}\n{self.errors()}"
+
+    def pass_over(self) -> None:
+        """Take what has come as read."""
+        while self._more(0.0):
+            pass
+        self._read = len(self.events)
+
+    def wait_for_any(self, *kinds: str) -> Event:
+        """Return the next event of these kinds, after those returned before or passed over."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            while self._read < len(self.events):
+                event = self.events[self._read]
+                self._read += 1
+                if event["event"] in kinds:
+                    return event
+            assert self._more(deadline), f"no {kinds} after {self.events[-5:]}\n{self.errors()}"
+
+    def has_news(self) -> bool:
+        """Wait for its first event; return False if it ended without any."""
+        return bool(self.events) or self._more(time.monotonic() + DEADLINE_S)
 
     def _more(self, deadline: float) -> bool:
         assert self.process.stdout is not None
@@ -133,6 +160,10 @@ class Running:
             except ProcessLookupError:
                 continue
         self.process.wait(DEADLINE_S)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of a scheduler that has ended."""
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()

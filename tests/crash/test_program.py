@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import signal
 import socket
 import sqlite3
@@ -298,78 +297,6 @@ def test_as_pid_1_of_a_container_it_reaps_orphans(cronq: Cronq) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[0]["pid"] == 1
     assert cronq("logs", "count").strip() == "0"
-
-
-def torture(cronq: Cronq, folder: Path, seed: int, seconds: float) -> Counter[str]:
-    """Kill schedulers, workers and commands at random; then compare the ledger with what the jobs saw."""
-    dice = random.Random(seed)
-    witness = folder / "witness"
-    jobs = {"a": 1, "b": 1, "c": 2}
-    for name in jobs:
-        line = f'echo "$CRONQ_JOB $CRONQ_RUN_ID $CRONQ_ATTEMPT" >> {witness}; sleep 0.{dice.randrange(9)}'
-        overlap = dice.choice(["skip", "queue", "allow"])
-        cronq("add", name, f"every {jobs[name]}s", "--overlap", overlap, "--catch-up", "all", "--shell", line)
-    killed: Counter[str] = Counter()
-    ends_at = time.monotonic() + seconds
-    while time.monotonic() < ends_at:
-        with cronq.run() as running:
-            running.wait_for("scheduler_started")
-            while dice.random() > 0.25:
-                running.wait_for("attempt_started")
-                workers = running.workers()
-                commands = [pid for pid in descendants(running.process.pid) if pid not in workers][2:]
-                what, victims = dice.choice([("worker", workers), ("command", commands)])
-                if victims:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(dice.choice(victims), signal.SIGKILL)
-                    killed[what] += 1
-            # The scheduler alone: its workers and their commands outlive it.
-            running.kill()
-            killed["scheduler"] += 1
-            running.events.clear()
-            survivors = [pid for pid in running_workers(cronq) if is_alive(pid)]
-            wait_until(lambda: not any(map(is_alive, survivors)), "workers that leave by themselves")  # noqa: B023
-    with cronq.run("--for", "3s") as running:
-        assert running.ended() == 0
-    seen = Counter(witness.read_text().splitlines())
-    assert set(seen.values()) == {1}, f"started twice: {seen.most_common(3)}"
-    for name, every_s in jobs.items():
-        assert_exact(cronq, name, every_s)
-        for run in cronq.rows(name):
-            assert run["state"] == "done", run
-            starts = sum(key.startswith(f"{name} {run['id']} ") for key in seen)
-            # A command killed before its first line leaves no witness, but never one too many.
-            assert starts <= run["attempt"], (run, starts)
-            if run["outcome"] == "success":
-                assert f"{name} {run['id']} {run['attempt']}" in seen, run
-    return killed
-
-
-def running_workers(cronq: Cronq) -> list[int]:
-    """Return the workers that hold a lock file of this database."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if str(path.readlink()).startswith(f"{cronq.database}.attempts"):
-                found.append(int(path.parts[2]))
-    return sorted(set(found))
-
-
-@linux_only
-def test_torture_short_form(cronq: Cronq, tmp_path: Path) -> None:
-    seed = int(os.environ.get("CRONQ_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"CRONQ_SEED={seed}")
-    print(torture(cronq, tmp_path, seed, seconds=15))
-
-
-@linux_only
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_torture_long_form(cronq: Cronq, tmp_path: Path) -> None:
-    seed = int(os.environ.get("CRONQ_SEED") or random.SystemRandom().randrange(2**32))
-    seconds = float(os.environ.get("CRONQ_TORTURE_S", "600"))
-    print(f"CRONQ_SEED={seed}")
-    print(torture(cronq, tmp_path, seed, seconds))
 
 
 def test_a_running_job_can_be_removed_under_the_eyes_of_systemd(cronq: Cronq, tmp_path: Path) -> None:
