@@ -53,7 +53,7 @@ def test_ten_seconds_of_every_second_are_ten_successes(cronq: Cronq) -> None:
     assert cronq("logs", "hello") == "hi\n"
 
 
-def test_killed_scheduler_kills_no_job_and_loses_no_fire_time(cronq: Cronq, tmp_path: Path) -> None:
+def test_row_scheduler_killed_while_the_job_runs(cronq: Cronq, tmp_path: Path) -> None:
     witness, gate = tmp_path / "witness", tmp_path / "gate"
     os.mkfifo(gate)
     line = f'echo "$CRONQ_FIRE_TIME" >> {witness}; echo began; read answer < {gate}; echo $answer; exit 3'
@@ -83,7 +83,7 @@ def test_killed_scheduler_kills_no_job_and_loses_no_fire_time(cronq: Cronq, tmp_
 
 
 @linux_only
-def test_killed_worker_loses_neither_its_command_nor_its_exit_status(cronq: Cronq, tmp_path: Path) -> None:
+def test_row_worker_killed_loses_neither_command_nor_exit_status(cronq: Cronq, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}; exit 42")
@@ -99,7 +99,7 @@ def test_killed_worker_loses_neither_its_command_nor_its_exit_status(cronq: Cron
 
 
 @linux_only
-def test_killed_with_all_its_workers_the_run_is_abandoned_once_the_command_is_gone(
+def test_row_worker_killed_with_its_scheduler_abandons_the_run_once_the_command_is_gone(
     cronq: Cronq, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
@@ -177,14 +177,15 @@ def test_history_of_a_removed_job_is_still_found_by_its_name(cronq: Cronq) -> No
     assert [run["outcome"] for run in cronq.rows("job")] == ["success"]
 
 
-def test_first_signal_waits_for_what_runs(cronq: Cronq, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_row_sigterm_once_waits_for_what_runs(cronq: Cronq, tmp_path: Path, number: int) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}")
     cronq("trigger", "job")
     with cronq.run() as running:
         running.wait_for("attempt_started")
-        running.signal(signal.SIGINT)
+        running.signal(number)
         assert running.wait_for("stopping")["running"] == ["job #1"]
         gate.write_text("go\n")
         assert running.wait_for("attempt_finished")["outcome"] == "success"
@@ -192,7 +193,8 @@ def test_first_signal_waits_for_what_runs(cronq: Cronq, tmp_path: Path) -> None:
 
 
 @linux_only
-def test_second_signal_kills_the_tree_within_its_bound(cronq: Cronq) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_row_sigterm_twice_kills_the_tree_within_its_bound(cronq: Cronq, number: int) -> None:
     stubborn = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$; sleep 1000' & sleep 1000"
     cronq("add", "job", "every 1h", "--kill-after", "1m", "--shell", stubborn)
     cronq("trigger", "job")
@@ -200,17 +202,17 @@ def test_second_signal_kills_the_tree_within_its_bound(cronq: Cronq) -> None:
         running.wait_for("attempt_started")
         wait_until(lambda: cronq("logs", "1").strip(), "the grandchild's pid")
         grandchild = int(cronq("logs", "1"))
-        running.signal(signal.SIGINT)
+        running.signal(number)
         running.wait_for("stopping")
         began = time.monotonic()
-        running.signal(signal.SIGINT)
+        running.signal(number)
         assert running.ended() == 130
         assert time.monotonic() - began < 15
         assert not is_alive(grandchild)
     assert cronq.rows("job")[0]["outcome"] == "cancelled"
 
 
-def test_second_scheduler_is_refused_and_told_who_runs(cronq: Cronq) -> None:
+def test_row_two_schedulers_and_the_second_is_refused_and_told_who_runs(cronq: Cronq) -> None:
     with cronq.run() as running:
         pid = running.wait_for("scheduler_started")["pid"]
         wait_until(

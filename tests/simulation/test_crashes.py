@@ -37,9 +37,8 @@ def assert_no_double_start(world: World) -> None:
     assert all(count == 1 for count in started.values()), started.most_common(3)
 
 
-@pytest.mark.parametrize("step", ["launch", "claim", "record"])
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_at_every_step_loses_and_doubles_nothing(world: Worlds, step: str, when: str) -> None:
+def live_with_crashes(world: Worlds, step: str, when: str) -> World:
+    """Live for an hour with a scheduler that dies again and again just before or after one transaction."""
     dice = random.Random(7)
     w = world(fate=lambda name, at: (name, at) == (step, when) and dice.random() < 0.3)
     w.add("job", "* * * * *", overlap=Overlap.QUEUE, catch_up=CatchUp.ALL)
@@ -49,9 +48,30 @@ def test_a_crash_at_every_step_loses_and_doubles_nothing(world: Worlds, step: st
     w.run_until(utc("2026-03-02T01:03:30"))
     w.check(["job"])
     assert_no_double_start(w)
-    # A crash between claim and start abandons the attempt: it was durable, and nobody knows whether it ran.
-    wanted = {Outcome.SUCCESS, Outcome.ABANDONED} if (step, when) == ("claim", "after") else {Outcome.SUCCESS}
-    assert {run.outcome for run in w.rows("job")} <= wanted
+    return w
+
+
+def outcomes(w: World) -> set[Outcome | None]:
+    return {run.outcome for run in w.rows("job")}
+
+
+def test_row_scheduler_killed_before_the_fire_commits(world: Worlds) -> None:
+    assert outcomes(live_with_crashes(world, "launch", "before")) == {Outcome.SUCCESS}
+
+
+@pytest.mark.parametrize(("step", "when"), [("launch", "after"), ("claim", "before")])
+def test_row_scheduler_killed_before_the_claim(world: Worlds, step: str, when: str) -> None:
+    assert outcomes(live_with_crashes(world, step, when)) == {Outcome.SUCCESS}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_row_scheduler_killed_while_the_job_runs_or_its_end_is_recorded(world: Worlds, when: str) -> None:
+    assert outcomes(live_with_crashes(world, "record", when)) == {Outcome.SUCCESS}
+
+
+def test_row_scheduler_killed_between_claim_and_start_abandons_the_attempt(world: Worlds) -> None:
+    # The claim was durable, and nobody knows whether it ran.
+    assert outcomes(live_with_crashes(world, "claim", "after")) == {Outcome.SUCCESS, Outcome.ABANDONED}
 
 
 def random_world(world: Worlds, seed: int, jobs: int) -> World:

@@ -67,7 +67,7 @@ def test_jitter_delays_the_start_by_the_same_time_each_day(world: Worlds) -> Non
     w.check(["job"])
 
 
-def test_new_zone_data_renew_the_watermarks_and_say_so(world: Worlds) -> None:
+def test_row_zone_data_changed_renews_the_watermarks_and_says_so(world: Worlds) -> None:
     w = world()
     job = w.add("daily", "0 9 * * *", tz="Europe/Berlin")
     right = job.next_fire_at

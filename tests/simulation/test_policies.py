@@ -224,7 +224,7 @@ def test_paused_fire_times_end_as_one_skipped_row(world: Worlds) -> None:
     w.check(["job"])
 
 
-def test_a_clock_set_back_fires_nothing_again(world: Worlds) -> None:
+def test_row_clock_jumps_back_and_nothing_fires_again(world: Worlds) -> None:
     w = world()
     w.add("job", "* * * * *")
     w.run_until(utc("2026-03-02T01:00:30"))
@@ -236,7 +236,7 @@ def test_a_clock_set_back_fires_nothing_again(world: Worlds) -> None:
     w.check(["job"])
 
 
-def test_a_clock_set_forward_is_downtime(world: Worlds) -> None:
+def test_row_clock_jumps_forward_and_that_is_downtime(world: Worlds) -> None:
     w = world()
     w.add("job", "* * * * *")
     w.run_until(utc("2026-03-02T00:10:30"))
@@ -266,7 +266,7 @@ def test_a_startup_job_runs_once_per_boot(world: Worlds) -> None:
         (OnCrash.FAIL, 3, 1, Outcome.ABANDONED),
     ],
 )
-def test_after_another_boot_what_ran_is_abandoned(
+def test_row_power_loss_abandons_what_ran(
     world: Worlds, on_crash: OnCrash, retries: int, attempts: int, outcome: Outcome
 ) -> None:
     w = world(play=lambda _: Played(3600))
@@ -289,7 +289,7 @@ def test_until_idle_ends_when_the_work_is_done(world: Worlds) -> None:
     assert outcomes(w.rows("daily")) == {"success": 1}
 
 
-def test_the_first_request_to_stop_waits_and_the_bound_ends_it(world: Worlds) -> None:
+def test_row_sigterm_once_waits_and_the_bound_ends_it(world: Worlds) -> None:
     w = world(play=lambda _: Played(100))
     w.add("job", "* * * * *")
     w.run_until(utc("2026-03-02T02:00:00"), for_s=70.0, drain_s=20.0)

@@ -53,7 +53,7 @@ def notices(w: World) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["launch", "claim", "record", "due_jobs"])
-def test_a_full_disk_pauses_the_scheduler_and_space_brings_it_back(world: Worlds, method: str) -> None:
+def test_row_disk_full_db_pauses_the_scheduler_and_space_brings_it_back(world: Worlds, method: str) -> None:
     w = world(play=lambda _: Played(20))
     w.add("job", "* * * * *")
     store = Ailing(w.store, frozenset({method}), StoreFull("the disk is full"))
@@ -69,7 +69,7 @@ def test_a_full_disk_pauses_the_scheduler_and_space_brings_it_back(world: Worlds
     assert w.rows("job")[-1].outcome is Outcome.SUCCESS
 
 
-def test_a_vanished_database_ends_the_scheduler_with_5_once_the_commands_are_done(world: Worlds) -> None:
+def test_row_db_deleted_ends_the_scheduler_with_5_once_the_commands_are_done(world: Worlds) -> None:
     w = world(play=lambda _: Played(20))
     w.add("job", "* * * * *")
     store = Ailing(w.store, frozenset({"verify"}), StoreMissing("it has vanished"))

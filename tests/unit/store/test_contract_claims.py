@@ -116,7 +116,7 @@ def test_claim_follows_a_new_max_running_at_once(store: Store) -> None:
     assert len(claim_all(store)) == 1
 
 
-def test_claim_keeps_the_definition_that_the_run_was_made_under(store: Store) -> None:
+def test_row_job_edited_while_queued_keeps_the_definition_of_the_run(store: Store) -> None:
     add(store, timeout_s=1.0)
     store.trigger(["job"], now=NOW)
     redefine(store, "job", timeout_s=2.0)
@@ -254,7 +254,7 @@ def test_record_twice_changes_nothing_the_second_time(store: Store, another: Ope
     assert store.run(claim.run.id) == before
 
 
-def test_record_by_a_worker_that_was_replaced_changes_nothing(store: Store, another: OpenStore) -> None:
+def test_row_worker_killed_and_replaced_records_nothing(store: Store, another: OpenStore) -> None:
     add(store)
     store.trigger(["job"], now=NOW)
     old = claim_one(store)

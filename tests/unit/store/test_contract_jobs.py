@@ -186,7 +186,7 @@ def test_remove_hides_the_job_and_keeps_its_history(store: Store) -> None:
     assert store.totals() == Totals(0, 0, 0, 0, None)
 
 
-def test_remove_ends_queued_runs_and_lets_running_ones_go_on(store: Store) -> None:
+def test_row_job_deleted_ends_queued_runs_and_lets_running_ones_go_on(store: Store) -> None:
     job = add(store, overlap="allow", max_running=1)
     running = store.launch([fires(job, NOW)], now=NOW)[0]
     claim = claim_one(store)

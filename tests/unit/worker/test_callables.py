@@ -44,6 +44,7 @@ FUNCTIONS = """
         print(pid); sleep()
     def system(): os.system("echo from a child")
     async def coroutine(): pass
+    def unpicklable(): return lambda: None
     no_function = 3
 """
 
@@ -75,6 +76,11 @@ def test_callable_that_returns_is_a_success(rig: Rig, call: _Call) -> None:
     assert end.usage is not None
     assert end.usage.max_rss > 1_000_000
     assert end.pid == rig.pool.pids()[0]
+
+
+def test_row_unpicklable_result_is_a_success(rig: Rig, call: _Call) -> None:
+    # What a callable returns never leaves its process.
+    assert rig.execute(call("unpicklable")).outcome is Outcome.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -207,7 +213,9 @@ def test_callable_that_does_not_stop_costs_its_worker(rig: Rig, call: _Call, by:
     ("name", "args", "reason"),
     [("crash", f"[{int(signal.SIGSEGV)}]", "signal 11 (SEGV)"), ("hard_exit", "[7]", "exit 7")],
 )
-def test_crash_costs_only_its_attempt(rig: Rig, call: _Call, name: str, args: str, reason: str) -> None:
+def test_row_python_job_segfaults_and_costs_only_its_attempt(
+    rig: Rig, call: _Call, name: str, args: str, reason: str
+) -> None:
     other = rig.started(call("sleep"))
     end = rig.execute(call(name, args))
     assert (end.outcome, end.reason) == (Outcome.FAILURE, reason)

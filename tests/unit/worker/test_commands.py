@@ -152,7 +152,7 @@ def test_stop_right_after_the_claim_is_not_lost(rig: Rig) -> None:
     assert rig.end_of(key).reason == "at once"
 
 
-def test_command_that_ignores_term_is_killed(rig: Rig) -> None:
+def test_row_job_ignores_sigterm_and_is_killed(rig: Rig) -> None:
     start = rig.started(shell("trap '' TERM; echo ready; sleep 60 & wait; sleep 60", kill_after_s=0.2))
     rig.wait_for_line(start.key, "ready")
     rig.pool.stop(start.key, "enough")
@@ -199,7 +199,7 @@ IGNORES_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 
 
 @pytest.mark.parametrize("trap", ["", IGNORES_TERM], ids=["obeys", "ignores TERM"])
-def test_daemon_left_behind_is_ended_with_its_command(rig: Rig, trap: str) -> None:
+def test_row_job_forks_a_daemon_that_is_ended_with_it(rig: Rig, trap: str) -> None:
     daemon = DAEMON.format(trap=trap)
     start = rig.started(
         shell('python3 -c "$CODE"; until test -s "$LOG"; do :; done; exit 4', env=_env(rig, daemon))
@@ -223,14 +223,14 @@ def _env(rig: Rig, code: str) -> tuple[tuple[str, str], ...]:
     return (("CODE", code), ("LOG", str(rig.place.log_file(1, 1))))
 
 
-def test_grandchild_that_holds_the_output_delays_nothing(rig: Rig) -> None:
+def test_row_job_closes_stdout_but_a_grandchild_holds_it(rig: Rig) -> None:
     end = rig.execute(shell("sleep 60 & exit 5"))
     assert end.exit_code == 5
     assert end.usage is not None
     assert end.usage.duration_s < 5
 
 
-def test_command_that_closes_its_output_is_waited_for(rig: Rig) -> None:
+def test_row_job_closes_stdout_and_is_waited_for(rig: Rig) -> None:
     end = rig.execute(shell("exec >&- 2>&-; sleep 0.2; exit 6"))
     assert end.exit_code == 6
 
