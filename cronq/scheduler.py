@@ -374,7 +374,11 @@ class Scheduler:
         return max((claim.definition.kill_after_s for claim in self._reporter.in_hand()), default=0.0)
 
     def _stop_all(self, reason: str) -> None:
-        for key in self.workers.in_hand():
+        keys = self.workers.in_hand()
+        if keys:
+            # First the ledger: a worker of an earlier scheduler hears a signal only, and asks there why.
+            self._patience.attempt(lambda: self.store.ask_stops(keys, reason))
+        for key in keys:
             self.workers.stop(key, reason)
 
     # Sleep

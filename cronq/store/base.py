@@ -350,6 +350,9 @@ class Store(Protocol):
     def has_work(self) -> bool:
         """Return whether a run is running, or queued and not held back by a pause."""
 
+    def ask_stops(self, keys: Sequence[AttemptKey], reason: str) -> None:
+        """Note that running attempts are being stopped, and why, unless somebody asked for it before."""
+
     def stop_requests(self) -> list[tuple[AttemptKey, str]]:
         """Return the running attempts that are to be stopped, with the reason."""
 

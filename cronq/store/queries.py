@@ -180,6 +180,11 @@ WHERE id = ? AND state = 'queued'
 """
 RUN_ASK_STOP = "UPDATE run SET stop_reason = coalesce(stop_reason, ?) WHERE id = ? AND state = 'running'"
 
+# Scheduler, when it stops what runs. Primary key.
+RUN_ASK_STOP_ATTEMPT = """
+UPDATE run SET stop_reason = coalesce(stop_reason, ?) WHERE id = ? AND attempt = ? AND state = 'running'
+"""
+
 # A launch that replaces. Indexes run_waiting and run_running.
 RUN_REPLACE_QUEUED = """
 UPDATE run SET state = 'done', outcome = 'cancelled', reason = ?, finished_at = ?

@@ -182,6 +182,12 @@ class SchedulerSide(LockSide):
         (answer,) = self._one(queries.RUN_ANY_WORK)
         return bool(answer)
 
+    def ask_stops(self, keys: Sequence[AttemptKey], reason: str) -> None:
+        """Note that running attempts are being stopped, and why."""
+        with transaction(self._db, self._path):
+            for run_id, attempt in keys:
+                self._db.execute(queries.RUN_ASK_STOP_ATTEMPT, (reason, run_id, attempt))
+
     def stop_requests(self) -> list[tuple[AttemptKey, str]]:
         """Return the running attempts that are to be stopped, with the reason."""
         return [((run_id, attempt), reason) for run_id, attempt, reason in self._all(queries.RUN_STOPS)]

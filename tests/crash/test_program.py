@@ -247,6 +247,20 @@ def test_changes_from_another_terminal_take_effect_at_once(cronq: Cronq) -> None
     assert_exact(cronq, "soon", 1)
 
 
+def test_shutdown_is_the_reason_also_of_a_run_that_was_adopted(cronq: Cronq) -> None:
+    cronq("add", "long", "every 1h", "--", "sleep", "300")
+    cronq("trigger", "long")
+    with cronq.run() as first:
+        first.wait_for("attempt_started")
+        first.kill()
+        with cronq.run("--drain", "0s") as second:
+            second.wait_for("run_adopted")
+            second.signal(signal.SIGTERM)
+            assert second.ended() == 0
+    (row,) = cronq.rows("long")
+    assert (row["outcome"], row["reason"]) == ("cancelled", "shutdown")
+
+
 def test_a_command_that_cannot_start_is_a_failure_with_its_errno(cronq: Cronq) -> None:
     cronq("add", "gone", "every 1h", "--no-check", "--", "/nowhere/at-all")
     cronq("trigger", "gone")
