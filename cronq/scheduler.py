@@ -29,6 +29,8 @@ from cronq.model import SECOND, AttemptEnd, AttemptStart, Job, Micros, Outcome
 from cronq.patience import Patience
 from cronq.reporter import Reporter, Tail
 from cronq.rezone import follow_zone_data
+from cronq.schedule.duration import format_duration
+from cronq.steps import ClockWatch, on_this_clock
 from cronq.store import Held, JobChange, Store
 from cronq.store.base import DueJob
 from cronq.timing import placement_of, times_of
@@ -146,6 +148,8 @@ class Scheduler:
             store, clock, lambda level, message: self._reporter.notice(clock.now(), level, message)
         )
         self._began = clock.monotonic()
+        self._watch = ClockWatch(clock)
+        self._set_back: list[tuple[Micros, Micros]] = []
 
     # The life
 
@@ -159,7 +163,8 @@ class Scheduler:
 
     def start(self) -> None:
         """Look after what an earlier scheduler left, and queue the start-up jobs."""
-        now = self.clock.now()
+        now, _ = self._watch.look()
+        self.store.follow_clock_back(None, now=now)
         found = self.store.held()
         for held in found:
             self._recover(held, now)
@@ -170,9 +175,14 @@ class Scheduler:
 
     def turn(self) -> bool:
         """Do all that can be done now; return whether this scheduler has come to its end."""
-        now = self.clock.now()
+        now, step = self._watch.look()
+        if step:
+            self._notice_step(step, now)
         while self._asked:
             self._answer(self._asked.pop(0), now)
+        # Before ends are written: their retries wait by the clock as it is now.
+        if self._set_back:
+            self._patience.attempt(self._follow_clock_back)
         self._settle(now)
         self._patience.attempt(lambda: self._work(now))
         if self._patience.is_lost and self.stage is Stage.RUNNING:
@@ -226,6 +236,23 @@ class Scheduler:
 
     # One turn
 
+    def _notice_step(self, step: Micros, now: Micros) -> None:
+        by = format_duration(round(abs(step) / SECOND))
+        if step > 0:
+            message = (
+                f"the clock went forward by {by}, or the machine slept: misfires follow the catch-up policies"
+            )
+            self._reporter.notice(now, "info", message)
+        else:
+            self._reporter.notice(now, "warning", f"the clock was set back by {by}: nothing is fired again")
+            self._set_back.append((now - step, now))
+
+    def _follow_clock_back(self) -> None:
+        while self._set_back:
+            before, after = self._set_back[0]
+            self.store.follow_clock_back(before, now=after)
+            del self._set_back[0]
+
     def _work(self, now: Micros) -> None:
         if self.stage is Stage.RUNNING:
             self._fire(now)
@@ -242,7 +269,7 @@ class Scheduler:
             if isinstance(report, AttemptStart):
                 self._pending.starts.append(report)
             elif isinstance(report, AttemptEnd):
-                self._pending.ends.append(report)
+                self._pending.ends.append(on_this_clock(report, now))
             else:
                 run_id = report.key[0] if report.key else None
                 self._tell(events.WorkerLost(now, report.worker, run_id, report.exit_code))

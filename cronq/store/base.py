@@ -339,6 +339,19 @@ class Store(Protocol):
     def claimable(self, now: Micros, *, limit: int) -> int:
         """Return how many runs `claim` could hand out now, at most `limit`."""
 
+    def follow_clock_back(self, before: Micros | None, *, now: Micros) -> int:
+        """Let retries wait as long as they should, and what waits for a worker stay available.
+
+        Ends of blackouts and jitter are wall times, and stay.
+
+        Args:
+            before: What the clock would say if it had not been set back; None: what the ledger shows of it.
+            now: What it says.
+
+        Returns:
+            How many runs are available earlier than they would have been.
+        """
+
     def record(self, starts: Sequence[AttemptStart], ends: Sequence[AttemptEnd]) -> list[Run]:
         """Write what became of attempts.
 

@@ -201,6 +201,19 @@ UPDATE run SET state = 'done', outcome = CASE attempt WHEN 0 THEN 'skipped' ELSE
 WHERE job_id = ? AND state = 'queued'
 """
 
+# Scheduler, when the clock was set back. Index run_available. What had an attempt waits for its retry; what
+# was available already stays so.
+RUN_SET_BACK = """
+UPDATE run SET available_at = available_at - :by
+WHERE state = 'queued' AND available_at > :now AND (attempt > 0 OR available_at <= :before)
+"""
+
+# Scheduler, at its start: the latest instant that what is queued tells of. Index run_waiting.
+RUN_LATEST = """
+SELECT max(max(r.queued_at, coalesce(a.finished_at, 0)))
+FROM run r LEFT JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt WHERE r.state = 'queued'
+"""
+
 # Scheduler, before it sleeps. Index run_available.
 RUN_NEXT_AVAILABLE = """
 SELECT available_at FROM run WHERE state = 'queued' AND available_at > ? ORDER BY available_at LIMIT 1

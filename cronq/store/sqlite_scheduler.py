@@ -129,6 +129,16 @@ class SchedulerSide(LockSide):
         definition = self.definition(run.job_id, run.revision)
         return Claim(run, definition, run.worker, claimed_at, last_success_at)
 
+    def follow_clock_back(self, before: Micros | None, *, now: Micros) -> int:
+        """Let retries wait as long as they should after the clock was set back."""
+        if before is None:
+            (before,) = self._one(queries.RUN_LATEST)
+        if before is None or before <= now:
+            return 0
+        with transaction(self._db, self._path):
+            values = {"by": before - now, "now": now, "before": before}
+            return self._db.execute(queries.RUN_SET_BACK, values).rowcount
+
     def record(self, starts: Sequence[AttemptStart], ends: Sequence[AttemptEnd]) -> list[Run]:
         """Write what became of attempts."""
         with transaction(self._db, self._path):

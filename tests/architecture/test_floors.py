@@ -44,6 +44,7 @@ FLOORS: dict[str, int] = {
     "cronq.restore": 5,
     "cronq.rezone": 5,
     "cronq.patience": 5,
+    "cronq.steps": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,

@@ -230,6 +230,7 @@ class PlayedWorkers:
 STORE_STEPS = frozenset(
     {
         *("launch", "launch_startup", "claim", "record", "set_fact"),
+        "follow_clock_back",
         *("add_job", "change_jobs", "trigger", "cancel", "retry", "set_calendar"),
     }
 )
