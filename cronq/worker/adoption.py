@@ -24,6 +24,7 @@ from cronq.worker import endings, kernel, liveness
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.guard import WorkerGuard
 from cronq.worker.left_ends import end_file, read_left_end
+from cronq.worker.oom import KillCounter
 from cronq.worker.process import STORE_BOUND_S
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -68,11 +69,14 @@ class Adoption(Protocol):
 class InheritedCommand:
     """A command whose worker was killed, and whose parent is now this process."""
 
-    def __init__(self, claim: Claim, begun: Begun | None, place: Place, clock: Clock) -> None:
+    def __init__(
+        self, claim: Claim, begun: Begun | None, place: Place, clock: Clock, oom: KillCounter
+    ) -> None:
         self._claim = claim
         self._begun = begun
         self._place = place
         self._clock = clock
+        self._oom = oom
         started = clock.monotonic() if begun is None else begun.monotonic
         definition = claim.definition
         self._watch = Supervision(
@@ -127,9 +131,11 @@ class InheritedCommand:
         survivors = self._tree.names() if self._watch.gave_up else ()
         begun = self._known_start()
         exit_ = self._exit or Exit(self._clock.now())
-        return endings.end_of_process(
-            self._claim, begun, exit_, verdict=self._watch.verdict, survivors=survivors
-        )
+        verdict = self._watch.verdict
+        if verdict is None:
+            codes = self._claim.definition.success_codes
+            verdict = endings.verdict_of_oom(exit_, codes, self._oom.has_risen)
+        return endings.end_of_process(self._claim, begun, exit_, verdict=verdict, survivors=survivors)
 
     def stop(self, reason: str, *, at_once: bool) -> None:
         """Begin the ladder, or go to its last step."""

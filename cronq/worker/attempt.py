@@ -20,6 +20,7 @@ from cronq.worker.files import open_input, open_log
 from cronq.worker.inbox import Inbox
 from cronq.worker.liveness import AttemptLocks, Hint
 from cronq.worker.messages import Stop
+from cronq.worker.oom import KillCounter
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
 
@@ -37,6 +38,7 @@ class CommandAttempt:
         locks: AttemptLocks,
         inherited: Mapping[str, str],
         inbox: Inbox,
+        oom: KillCounter,
     ) -> None:
         if claim.definition.command.kind is CommandKind.PYTHON:
             raise TypeError("a callable is not started as a process")
@@ -45,6 +47,7 @@ class CommandAttempt:
         self._locks = locks
         self._inherited = inherited
         self._inbox = inbox
+        self._oom = oom
         self._exit: Exit | None = None
 
     def execute(self, boot_id: str, on_start: OnStart) -> AttemptEnd:
@@ -53,6 +56,7 @@ class CommandAttempt:
         Dies: The command goes on, its output too; the lock that it inherited is held until it ends.
         """
         claim = self._claim
+        self._oom.mark()
         try:
             # Another user must not be able to write who is to be signalled.
             lock_fd = self._locks.take(claim.key, read_only=claim.definition.user is not None)
@@ -139,7 +143,10 @@ class CommandAttempt:
                 self._listen(watch)
         exit_ = self._exit or Exit(clock.now_us())
         survivors = tree.names() if watch.gave_up else ()
-        return endings.end_of_process(self._claim, begun, exit_, verdict=watch.verdict, survivors=survivors)
+        verdict = watch.verdict
+        if verdict is None:
+            verdict = endings.verdict_of_oom(exit_, definition.success_codes, self._oom.has_risen)
+        return endings.end_of_process(self._claim, begun, exit_, verdict=verdict, survivors=survivors)
 
     def _reap(self, begun: Begun) -> None:
         """Wait for every child that has ended: the command, and orphans of its tree."""

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from cronq.model import SECOND, AttemptEnd, Claim, Micros, Outcome, Usage
@@ -119,6 +119,25 @@ def _verdict_of_cpu_time(exit_: Exit, limit_s: float) -> Verdict | None:
     if exit_.exit_code == SHELL_SIGNAL_BASE + signal.SIGXCPU:
         return Verdict(Outcome.FAILURE, f"cpu time {limit_s:g}s used up (exit {exit_.exit_code})")
     return None
+
+
+def verdict_of_oom(
+    exit_: Exit, success_codes: Collection[int], has_risen: Callable[[], bool]
+) -> Verdict | None:
+    """Return that the kernel killed a command for want of memory, if it died so and the kernel did.
+
+    Args:
+        exit_: How it ended. A shell whose child was killed reports that as an exit code.
+        success_codes: The job's.
+        has_risen: Asks the kernel's counter; only called if it matters.
+    """
+    if exit_.signal == signal.SIGKILL:
+        how = f"signal {signal.SIGKILL:d}"
+    elif exit_.exit_code == SHELL_SIGNAL_BASE + signal.SIGKILL and exit_.exit_code not in success_codes:
+        how = f"exit {exit_.exit_code}"
+    else:
+        return None
+    return Verdict(Outcome.FAILURE, f"out of memory: killed by the kernel ({how})") if has_risen() else None
 
 
 def signal_name(number: int) -> str:

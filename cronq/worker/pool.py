@@ -29,6 +29,7 @@ from cronq.worker.files import make_folder
 from cronq.worker.launching import launch, start_fork_server
 from cronq.worker.left_ends import leave_end, remove_left_end
 from cronq.worker.messages import Leaving, Ready, WorkerSetup
+from cronq.worker.oom import KillCounter
 from cronq.worker.reaper import Reaper
 from cronq.worker.slot import Phase, Slot, end_of_lost_callable
 
@@ -71,6 +72,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._reaper: Reaper | None = None
         self._open_files = 0
+        self._oom = KillCounter()
 
     def start(self) -> None:
         """Become the sub-reaper, and start the fork server and the first worker. In the main thread.
@@ -148,6 +150,8 @@ class Pool:
         slot = self._slots.get(claim.worker)
         if slot is None or slot.phase is not Phase.IDLE:
             raise InvariantError(f"{claim.worker} is not idle")
+        if not self._adoptions:
+            self._oom.mark()  # what was killed before is no proof for what dies without a worker later
         slot.assign(claim, self._clock.monotonic())
         self._wanted = max(0, self._wanted - 1)
 
@@ -246,6 +250,7 @@ class Pool:
         self._adoptions.clear()
         self._clock.unwatch(self._selector.fileno())
         self._selector.close()
+        self._oom.close()
         if self._reaper is not None:
             self._reaper.close()
             limits.restore(self._open_files)
@@ -319,12 +324,14 @@ class Pool:
         if slot.start is None and not liveness.was_started(self._place, claim.key):
             self._conclude(end_never_started(claim, self._clock.now()))
         elif claim.definition.command.kind is CommandKind.PYTHON:
-            self._conclude(end_of_lost_callable(slot, claim, self._place, exit_code, self._clock.now()))
+            self._conclude(
+                end_of_lost_callable(slot, claim, self._place, exit_code, self._clock.now(), self._oom)
+            )
         else:
             begun = None
             if slot.start is not None:
                 begun = Begun(slot.start.started_at, slot.started, slot.start.pid)
-            adoption = InheritedCommand(claim, begun, self._place, self._clock)
+            adoption = InheritedCommand(claim, begun, self._place, self._clock, self._oom)
             if slot.stop_request is not None:
                 adoption.stop(slot.stop_request.reason, at_once=slot.stop_request.at_once)
             self._adopt(adoption)

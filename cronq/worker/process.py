@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from cronq import clock, doorbell
 from cronq.errors import StoreError
 from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind, Outcome
-from cronq.worker import kernel, limits, liveness
+from cronq.worker import kernel, limits, liveness, oom
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.callables import CallableAttempt
 from cronq.worker.environment import inherited_part
@@ -42,6 +42,7 @@ def worker_main(setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker]) -> N
     with contextlib.suppress(PermissionError):
         os.setsid()
     kernel.become_subreaper()
+    oom.step_forward()
     limits.restore(setup.open_files)
     lock_fd = liveness.take_lock(liveness.worker_file(setup.place, setup.name))
     pid = os.getpid()
@@ -64,6 +65,7 @@ class Worker:
         # A copy, because callables get an environment of their own.
         self._environ = dict(os.environ)
         self._inherited = {**inherited_part(self._environ), "CRONQ_STORE": str(setup.place.database)}
+        self._oom = oom.KillCounter()
         self._locks = liveness.AttemptLocks(setup.place, setup.name)
         self._callables = CallableAttempt(
             setup.place, locks=self._locks, inherited=self._inherited, inbox=inbox
@@ -102,6 +104,7 @@ class Worker:
                 locks=self._locks,
                 inherited=self._inherited,
                 inbox=self._inbox,
+                oom=self._oom,
             )
             self._end = attempt.execute(self._setup.boot_id, self._on_start)
         # Threads and processes that are left would be taken for those of the next attempt.

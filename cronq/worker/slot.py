@@ -25,6 +25,7 @@ from cronq.worker.messages import (
     decode_from_worker,
     encode,
 )
+from cronq.worker.oom import KillCounter
 
 _EXIT_CODE_BOUND_S = 1.0
 _UNKNOWN_EXIT_CODE = 255
@@ -219,13 +220,15 @@ class Slot:
 
 
 def end_of_lost_callable(
-    slot: Slot, claim: Claim, place: Place, exit_code: int | None, now: Micros
+    slot: Slot, claim: Claim, place: Place, exit_code: int | None, now: Micros, oom: KillCounter
 ) -> AttemptEnd:
     """Return how a callable ended that took its worker with it, and kill what it had started."""
     _kill_rest(slot.pid, claim.key, place)
     started_at = claim.claimed_at if slot.start is None else slot.start.started_at
     begun = Begun(started_at, slot.started, slot.pid)
     verdict = None if slot.guard is None else slot.guard.verdict()
+    if verdict is None and exit_code == -signal.SIGKILL:
+        verdict = endings.verdict_of_oom(Exit(now, None, signal.SIGKILL), (), oom.has_risen)
     if verdict is None and exit_code in {None, -signal.SIGKILL}:
         # Nobody knows whether the callable or the worker was meant.
         return endings.end_unseen(claim, "worker killed", now=now, begun=begun)

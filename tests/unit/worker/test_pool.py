@@ -18,6 +18,7 @@ from cronq.worker.adoption import InheritedCommand
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.endings import Begun
 from cronq.worker.liveness import AttemptLocks, Hint
+from cronq.worker.oom import KillCounter
 from tests.unit.worker.rig import Rig, claim_of, definition, is_running, open_files_limited, shell
 
 
@@ -227,6 +228,7 @@ def test_callable_is_not_taken_for_a_command(rig: Rig) -> None:
             locks=AttemptLocks(rig.place, "w"),
             inherited={},
             inbox=None,  # type: ignore[arg-type]
+            oom=KillCounter(),
         )
 
 
@@ -279,7 +281,7 @@ def test_what_a_command_left_that_ended_before_its_worker_was_killed_is_ended(ri
         liveness.write_hint(lock_fd, Hint(1, command.pid, ticks, kernel.boot_id(), begun.monotonic))
         os.close(lock_fd)
         command.communicate(b"\n")
-    adoption = InheritedCommand(claim, begun, rig.place, rig.clock)
+    adoption = InheritedCommand(claim, begun, rig.place, rig.clock, KillCounter())
     rig.pool._adopt(adoption)
     end = rig.end_of(claim.key)
     assert (end.outcome, end.reason) == (Outcome.ABANDONED, "worker killed")
