@@ -13,12 +13,17 @@ from cronq.store.location import Place
 
 
 class WorkerSetup(NamedTuple):
-    """All that a worker is told before it starts."""
+    """All that a worker is told before it starts.
+
+    Attributes:
+        most_attempts: After so many it leaves, to be replaced by a fresh one.
+    """
 
     name: str
     place: Place
     boot_id: str
     open_files: int
+    most_attempts: int
 
 
 class Execute(NamedTuple):

@@ -39,6 +39,9 @@ _START_BOUND_S = 30.0
 _START_AGAIN_S = 0.1
 _START_AGAIN_MAX_S = 5.0
 _CLOSE_BOUND_S = 2.0
+MOST_ATTEMPTS: Final = 5_000
+"""Attempts of one worker. Each callable gets an environment of its own, some 500 bytes of it new, and the C
+library never frees a value that setenv(3) was given; besides, callables leak by themselves."""
 _ROUNDS = 64
 """How often `poll` looks for more before it returns: a flood must not starve the rest of the scheduler."""
 
@@ -46,7 +49,16 @@ _ROUNDS = 64
 class Pool:
     """Up to `size` worker processes."""
 
-    def __init__(self, clock: Clock, place: Place, *, size: int, boot_id: str, idle_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        place: Place,
+        *,
+        size: int,
+        boot_id: str,
+        idle_s: float = 10.0,
+        most_attempts: int = MOST_ATTEMPTS,
+    ) -> None:
         """Describe a pool; `start` begins it.
 
         Args:
@@ -55,12 +67,14 @@ class Pool:
             size: Attempts that may run at a time.
             boot_id: See `kernel.boot_id`.
             idle_s: A worker that was idle for so long leaves, but for one that stays warm.
+            most_attempts: A worker that has executed so many leaves.
         """
         self._clock = clock
         self._place = place
         self._size = size
         self._boot_id = boot_id
         self._idle_s = idle_s
+        self._most_attempts = most_attempts
         self._slots: dict[str, Slot] = {}
         self._adoptions: dict[AttemptKey, Adoption] = {}
         self._unrecorded: dict[AttemptKey, AttemptEnd] = {}
@@ -399,7 +413,8 @@ class Pool:
     def _launch(self, now: float) -> None:
         name = f"w-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(3)}"
         try:
-            process, pipe = launch(WorkerSetup(name, self._place, self._boot_id, self._open_files))
+            setup = WorkerSetup(name, self._place, self._boot_id, self._open_files, self._most_attempts)
+            process, pipe = launch(setup)
         except OSError:
             self._put_off_starts()
             return

@@ -72,6 +72,7 @@ class Worker:
         )
         self._start: AttemptStart | None = None
         self._end: AttemptEnd | None = None
+        self._attempts = 0
         self._is_leaving = False
 
     def work(self) -> None:
@@ -107,8 +108,10 @@ class Worker:
                 oom=self._oom,
             )
             self._end = attempt.execute(self._setup.boot_id, self._on_start)
+        self._attempts += 1
+        is_worn = self._attempts >= self._setup.most_attempts
         # Threads and processes that are left would be taken for those of the next attempt.
-        if self._callables.is_soiled or self._end.survivors:
+        if self._callables.is_soiled or self._end.survivors or is_worn:
             self._is_leaving = True
             self._inbox.send(Leaving())
         self._inbox.send(self._end)

@@ -255,6 +255,14 @@ def test_worker_with_a_thread_left_behind_is_replaced(rig: Rig, call: _Call) -> 
     assert int(rig.log(second.key)) != soiled
 
 
+def test_worker_that_has_executed_many_attempts_is_replaced(tmp_path: Path, call: _Call) -> None:
+    rig = Rig(tmp_path, size=1, most_attempts=3)
+    pids = [rig.log(rig.execute(call("pid")).key).strip() for _ in range(7)]
+    rig.close()
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
+    assert rig.lost == []
+
+
 def test_error_of_our_own_before_the_start_does_not_fell_the_worker(rig: Rig, call: _Call) -> None:
     end = rig.execute(call("nothing", env=(("A", 1),)))
     assert end.outcome is Outcome.FAILURE
