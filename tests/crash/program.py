@@ -28,6 +28,9 @@ class Cronq:
     database_name: str = "cronq.db"
     always: dict[str, str] = field(default_factory=dict)
     """Variables that every command gets."""
+    under: tuple[str, ...] = ()
+    """What executes them: a command line that takes another one as its last arguments."""
+    python: str = sys.executable
 
     @property
     def database(self) -> Path:
@@ -39,7 +42,7 @@ class Cronq:
         return {**kept, **own, **self.always, **more}
 
     def argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "cronq", *arguments]
+        return [*self.under, self.python, "-m", "cronq", *arguments]
 
     def __call__(self, *arguments: str, code: int = 0, **environ: str) -> str:
         """Run a command to its end; return standard output, after a look at the exit code."""

@@ -124,7 +124,7 @@ def torture_round(world: World, dice: random.Random, seconds: float) -> Result:
     t = Torment(world, dice)
     result = Result(rounds=Counter([world.name]), kills=t.kills, deeds=t.deeds, findings=t.findings)
     try:
-        firsts = world.add_jobs(lambda: dice.uniform(0.0, 0.9))
+        firsts = world.add_jobs(lambda: dice.choice([0.0, 0.1, 0.3, 0.8]))
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at and not t.findings:
             fault = next_fault(world, dice)

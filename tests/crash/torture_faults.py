@@ -352,7 +352,7 @@ def _has_clock(world: World) -> bool:
 def _clock_forward(t: Torment) -> None:
     life = t.moment()
     life.pass_over()
-    _step(t, t.dice.uniform(0.5, 8.0))
+    _step(t, t.dice.uniform(0.5, 4.0))
     life.wait_for("run_queued")
 
 
