@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from cronq.errors import UsageError
 from cronq.model import SECOND, Micros
-from cronq.schedule.duration import format_duration, parse_duration
 from cronq.sizes import format_size, parse_size
 
 TOMBSTONE_S = 7 * 86_400.0
@@ -58,6 +57,8 @@ def _texts(keep: Keep) -> Iterable[str]:
 
 def _age_text(age_s: float) -> str:
     """Return an age as people say it: in days, never in weeks."""
+    from cronq.schedule.duration import format_duration
+
     days, rest_ms = divmod(round(age_s * 1000), 86_400_000)
     text = f"{days}d" if days else ""
     text += format_duration(rest_ms / 1000) if rest_ms or not days else ""
@@ -97,6 +98,8 @@ def _limit(part: str) -> tuple[str, float | int]:
         return "size", parse_size(part)
     if not part[0].isdigit():
         raise UsageError(f"`{part[:40]}` is no limit", hint=f"give {_GRAMMAR}")
+    from cronq.schedule.duration import parse_duration
+
     age_s = parse_duration(part)
     if age_s < LEAST_AGE_S:
         raise UsageError(f"`{part}` is too short", hint="at least 1s")
@@ -115,6 +118,9 @@ class Edge(NamedTuple):
     run_id: int | None
     before: Micros | None
     now: Micros
+
+    def __bool__(self) -> bool:
+        return self.run_id is not None or self.before is not None
 
 
 class Row(NamedTuple):

@@ -85,11 +85,13 @@ class Ticker:
 
     Attributes:
         next_at: Monotonic time of the next call.
+        wakes: Whether the loop wakes up for it; else it waits for a turn that comes anyway.
     """
 
     every_s: float
     action: Callable[[Scheduler], None]
     next_at: float = 0.0
+    wakes: bool = True
 
 
 @dataclass(slots=True)
@@ -413,7 +415,7 @@ class Scheduler:
     def _wake_at(self) -> Micros:
         """Return the wall time of the next thing that has to be done without being asked."""
         now, monotonic = self.clock.now(), self.clock.monotonic()
-        waits = [LOOK_ANYWAY_S, *(ticker.next_at - monotonic for ticker in self.tickers)]
+        waits = [LOOK_ANYWAY_S, *(ticker.next_at - monotonic for ticker in self.tickers if ticker.wakes)]
         ends = [self.workers.deadline(), self._stage_ends, self._patience.retry_at, self._for_ends()]
         if self.stage is Stage.RUNNING:
             ends.append(self._look_outside)

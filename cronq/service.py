@@ -19,6 +19,7 @@ from cronq.errors import ExitCode, StoreFull
 from cronq.model import AttemptEnd, Outcome
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, open_store
+from cronq.sweep import Sweep
 from cronq.systemd import Notifier
 from cronq.waiting import SystemClock
 from cronq.worker import kernel
@@ -84,7 +85,7 @@ def run_scheduler(
         stack.callback(workers.close)
         scheduler.start()
         notifier = Notifier(environ)
-        scheduler.tickers += _tickers(notifier)
+        scheduler.tickers += [*_tickers(notifier), Sweep(place, clock, told).ticker]
         if redraw is not None:
             scheduler.tickers.append(redrawing)
         if notifier.is_wanted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cronq.model import (
     Attempt,
@@ -26,6 +26,9 @@ from cronq.model import (
 )
 from cronq.named_locks import LockWish
 from cronq.plan import Active, Launch
+
+if TYPE_CHECKING:
+    from cronq.retention import Row
 
 
 class NewJob(NamedTuple):
@@ -179,6 +182,19 @@ class LockState(NamedTuple):
     capacity: int
     holders: tuple[LockUser, ...]
     waiting: tuple[LockUser, ...]
+
+
+class JobHistory(NamedTuple):
+    """A job that there is or was, and how much of its history is kept.
+
+    Attributes:
+        keep: As `cronq.retention.parse_keep` reads it; None: everything.
+    """
+
+    id: int
+    name: str
+    keep: str | None
+    removed_at: Micros | None
 
 
 class Totals(NamedTuple):
@@ -371,6 +387,53 @@ class Store(Protocol):
 
     def held(self) -> list[Held]:
         """Return all running runs: what a starting scheduler has to look after."""
+
+    # What retention does
+
+    def kept_jobs(self, *, after: int = 0, limit: int) -> list[JobHistory]:
+        """Return jobs that have limits, removed ones too, by number: the page after one."""
+
+    def jobs_ever(self, *, after: int = 0, limit: int) -> list[JobHistory]:
+        """Return all jobs that there are or were, by number: the page after one."""
+
+    def histories(self, names: Sequence[str]) -> list[JobHistory]:
+        """Return the jobs that have, or had, these names. Raises: JobNotFound."""
+
+    def limited_jobs(self) -> int:
+        """Return how many jobs have limits, removed ones aside."""
+
+    def nth_done(self, job_id: int, n: int, *, before_id: int) -> int | None:
+        """Return the n-th newest done run of a job with a smaller number, counted from 0; costs as n."""
+
+    def logged_runs(self, job_id: int, *, before_id: int, limit: int) -> list[tuple[int, int]]:
+        """Return (number, attempts) of a job's executed runs that are done, newest first."""
+
+    def oldest_runs(self, job_id: int, *, after_id: int, limit: int) -> list[Row]:
+        """Return a job's runs of any state, oldest first: the page after a number."""
+
+    def spared_runs(self, job_id: int) -> frozenset[int]:
+        """Return the runs of a job that stay, however old.
+
+        They are the newest that is done, that was executed, that succeeded, that has a fire time, and that
+        belongs to a start of the machine: without them the job would be told, or done, otherwise.
+        """
+
+    def prune(self, job_id: int, run_ids: Sequence[int]) -> int:
+        """Remove runs of a job, of which only those go that are done, and with them their attempts.
+
+        In the same transaction the job notes that fire times up to the last of them may be missing.
+
+        Returns:
+            How many were removed.
+        """
+
+    def forget_job(self, job_id: int) -> bool:
+        """Remove a tombstone that had limits, if no run is left of it; return whether it was so."""
+
+    def needs_logs_of(self, first_id: int, last_id: int) -> bool:
+        """Return whether runs with these numbers exist, or may come to exist."""
+
+    # What everybody may need
 
     def fact(self, name: str) -> str | None:
         """Return a fact about the store."""

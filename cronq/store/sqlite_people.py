@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from cronq.errors import IllegalTransition, JobExists, JobNotFound
+from cronq.errors import IllegalTransition, JobExists
 from cronq.model import Attempt, Job, Micros, Run, State, Trigger
 from cronq.store import queries, rows
 from cronq.store.base import DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
@@ -118,18 +118,6 @@ class PeopleSide(LockSide):
             raise self._unknown_jobs(unknown)
         return [due_from_row(row) for _, row in found if row is not None]
 
-    def _unknown_jobs(self, names: Sequence[str]) -> JobNotFound:
-        import difflib
-
-        known = [name for (name,) in self._all(queries.JOB_NAMES)]
-        likely = [match for name in names for match in difflib.get_close_matches(name, known, 3, 0.6)]
-        if likely:
-            hint = "did you mean " + " or ".join(f"`{name}`" for name in dict.fromkeys(likely)) + "?"
-        else:
-            hint = "all of them: cronq list" if known else "no jobs yet; add one with `cronq add`"
-        listed = ", ".join(f"`{name}`" for name in names)
-        return JobNotFound(f"no job{'s' * (len(names) > 1)} named {listed}", hint=hint)
-
     def overviews(
         self, names: Sequence[str] = (), *, recent: int = 12, limit: int | None = None
     ) -> list[JobOverview]:
@@ -215,14 +203,6 @@ class PeopleSide(LockSide):
             (*values, query.limit),
         )
         return [run_and_attempt(row) for row in listed]
-
-    def _ids_ever(self, names: Sequence[str]) -> list[int]:
-        """Return the ids of all jobs that have, or had, these names. Raises: JobNotFound."""
-        found = {name: self._all(queries.JOB_IDS, {"name": name}) for name in names}
-        unknown = [name for name, ids in found.items() if not ids]
-        if unknown:
-            raise self._unknown_jobs(unknown)
-        return [job_id for ids in found.values() for (job_id,) in ids]
 
     def calendars(self) -> dict[str, str]:
         """Return the named calendars' canonical texts, by name."""

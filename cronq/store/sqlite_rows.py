@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from cronq.errors import InvariantError, RunNotFound
+from cronq.errors import InvariantError, JobNotFound, RunNotFound
 from cronq.model import Attempt, Definition, Micros, Run, State
 from cronq.plan import Active, Launch
 from cronq.store import queries, rows
@@ -64,6 +64,26 @@ class Ledger:
         if row is None:
             raise RunNotFound(f"there is no run {run_id}", hint="all of them: cronq runs")
         return rows.run_from_row(row)
+
+    def _ids_ever(self, names: Sequence[str]) -> list[int]:
+        """Return the ids of all jobs that have, or had, these names. Raises: JobNotFound."""
+        found = {name: self._all(queries.JOB_IDS, {"name": name}) for name in names}
+        unknown = [name for name, ids in found.items() if not ids]
+        if unknown:
+            raise self._unknown_jobs(unknown)
+        return [job_id for ids in found.values() for (job_id,) in ids]
+
+    def _unknown_jobs(self, names: Sequence[str]) -> JobNotFound:
+        import difflib
+
+        known = [name for (name,) in self._all(queries.JOB_NAMES)]
+        likely = [match for name in names for match in difflib.get_close_matches(name, known, 3, 0.6)]
+        if likely:
+            hint = "did you mean " + " or ".join(f"`{name}`" for name in dict.fromkeys(likely)) + "?"
+        else:
+            hint = "all of them: cronq list" if known else "no jobs yet; add one with `cronq add`"
+        listed = ", ".join(f"`{name}`" for name in names)
+        return JobNotFound(f"no job{'s' * (len(names) > 1)} named {listed}", hint=hint)
 
     def _insert(self, values: dict[str, object]) -> Run:
         (run_id,) = self._one(queries.RUN_ADD, values)

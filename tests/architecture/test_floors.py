@@ -45,6 +45,8 @@ FLOORS: dict[str, int] = {
     "cronq.rezone": 5,
     "cronq.patience": 5,
     "cronq.steps": 5,
+    "cronq.pruning": 5,
+    "cronq.sweep": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,

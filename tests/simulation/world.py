@@ -33,6 +33,7 @@ from cronq.model import (
 from cronq.plan import FireTimes, Launch
 from cronq.scheduler import Options, Scheduler
 from cronq.store import Held, JobChange, NewJob, Place, RunQuery, Store, open_store
+from cronq.sweep import Sweep
 from cronq.timing import fire_times, times_of
 from cronq.worker.base import Report
 
@@ -235,6 +236,8 @@ STORE_STEPS = frozenset(
     }
 )
 """Methods of the store that write."""
+RETENTION_STEPS = frozenset({"prune", "forget_job"})
+"""Those that only happen where jobs have limits."""
 WORKER_STEPS = frozenset({"poll", "assign", "acknowledge"})
 """What the scheduler does to workers: between two of these it has told one of something, and others not."""
 
@@ -303,7 +306,8 @@ class World:
 
     def mortal(self) -> Store:
         """Return the store as somebody sees it who may be killed at any step."""
-        return Mortal(self.store, STORE_STEPS, self.fate, self.seen)  # type: ignore[return-value]
+        steps = STORE_STEPS | RETENTION_STEPS
+        return Mortal(self.store, steps, self.fate, self.seen)  # type: ignore[return-value]
 
     def tell(self, event: events.Event) -> None:
         self.told.append(event)
@@ -353,6 +357,7 @@ class World:
                 options=Options(slots=self.slots, **options),  # type: ignore[arg-type]
                 tell=self.tell,
             )
+            scheduler.tickers.append(Sweep(self.place, self.clock, self.told.append).ticker)
             over: list[bool] = []
             self.clock.after((end - self.clock.elapsed) / SECOND, lambda over=over: over.append(True))  # type: ignore[misc]
             try:

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from cronq.model import Outcome, State
-from cronq.store import Place, RunQuery, open_store, queries
+from cronq.store import Place, RunQuery, open_store, queries, queries_retention
 from cronq.store.connection import connect
 from tests.unit.store.builders import NOW, add
 
 STATEMENTS = {
     name: text
-    for name, text in vars(queries).items()
+    for name, text in {**vars(queries), **vars(queries_retention)}.items()
     if isinstance(text, str) and not name.startswith("_") and not name.endswith(("_COLUMNS", "_FROM"))
 }
 
@@ -35,6 +35,7 @@ WALKS: dict[str, set[str]] = {
     "HOLD_OUTSIDE": {"SCAN hold USING INDEX hold_outside", "SCAN run USING INDEX run_waiting"},
     "TOTALS": ALL_JOBS | QUEUED | RUNNING,
     # Partial indexes that hold nothing but what is asked for.
+    "JOB_KEPT_COUNT": {"SCAN job USING INDEX job_keep"},
     "JOB_STARTUP": {"SCAN job USING INDEX job_startup"},
     "RUN_ANY_WORK": RUNNING | {"SCAN r USING INDEX run_available", "SCAN r USING INDEX run_waiting"},
     "RUN_CLAIMABLE": {"SCAN r USING INDEX run_queue"},
@@ -108,6 +109,7 @@ def test_statement_sorts_nothing(db: sqlite3.Connection, name: str) -> None:
         ("RUN_RECENT", "r USING INDEX run_executed (job_id=?)"),
         ("RUN_REPLACE_QUEUED", "run USING INDEX run_waiting (job_id=?"),
         ("RUN_REPLACE_RUNNING", "run USING INDEX run_running (job_id=?)"),
+        ("RUN_LOGGED", "run USING INDEX run_executed (job_id=? AND id<?)"),
         ("RUN_RUNNING_SINCE", "run USING INDEX run_running (job_id=?)"),
     ],
 )
@@ -115,6 +117,38 @@ def test_statement_does_not_walk_the_history_of_a_job(db: sqlite3.Connection, na
     plan = [line.replace("COVERING INDEX", "INDEX") for line in plan_of(db, STATEMENTS[name])]
     assert any(f"SEARCH {index}" in line for line in plan), plan
     assert not [line for line in plan if "run_history" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("JOB_KEPT", ["job USING INDEX job_keep (id>?)"]),
+        ("RUN_NTH", ["run USING INDEX run_history (job_id=? AND id<?)"]),
+        ("RUN_OLDEST", ["run USING INDEX run_history (job_id=? AND id>?)"]),
+        (
+            "RUN_SPARED",
+            [
+                "run USING INDEX run_history (job_id=?)",
+                "run USING INDEX run_executed (job_id=?)",
+                "run USING INDEX run_success (job_id=?)",
+                "run USING INDEX sqlite_autoindex_run_1 (job_id=? AND fire_at>?)",
+                "run USING INDEX sqlite_autoindex_run_2 (job_id=? AND trigger_key>?)",
+            ],
+        ),
+        (
+            "RUN_REMOVE",
+            [
+                "run USING INTEGER PRIMARY KEY (rowid=?)",
+                "hold USING INDEX hold_run (run_id=?)",
+                "attempt USING PRIMARY KEY (run_id=?)",
+            ],
+        ),
+        ("RUN_BETWEEN", ["run USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", "run"]),
+    ],
+)
+def test_retention_walks_only_what_it_asks_for(db: sqlite3.Connection, name: str, steps: list[str]) -> None:
+    plan = [line.replace("COVERING INDEX", "INDEX") for line in plan_of(db, STATEMENTS[name])]
+    assert [line.removeprefix("SEARCH ") for line in plan if line.startswith("SEARCH")] == steps
 
 
 @pytest.mark.parametrize(
