@@ -26,6 +26,9 @@ from cronq.model import SECOND, CatchUp, Definition, Job, Micros, OnCrash, Outco
 BATCH = 1000
 """Fire times of one job that become runs in one decision; the rest stays due for the next one."""
 
+UNCOMPUTABLE = "its schedule could not be computed"
+"""Reason of a row after which fire times may have passed that nobody could name."""
+
 
 class FireTimes(Protocol):
     """The part of `cronq.schedule.Schedule` that planning needs; microseconds throughout."""

@@ -152,6 +152,7 @@ class Scheduler:
         self._began = clock.monotonic()
         self._watch = ClockWatch(clock)
         self._set_back: list[tuple[Micros, Micros]] = []
+        self._life: int | None = None
 
     # The life
 
@@ -167,6 +168,9 @@ class Scheduler:
         """Look after what an earlier scheduler left, and queue the start-up jobs."""
         now, _ = self._watch.look()
         self.store.follow_clock_back(None, now=now)
+        self._life = self.store.scheduler_started(
+            pid=os.getpid(), boot_id=self.boot_id, version=__version__, now=now
+        )
         found = self.store.held()
         for held in found:
             self._recover(held, now)
@@ -211,6 +215,9 @@ class Scheduler:
         uptime_s = self.clock.monotonic() - self._began
         t = self._reporter.tally
         now = self.clock.now()
+        if self._life is not None:
+            with contextlib.suppress(StoreError):  # then it counts as killed, which explains as much
+                self.store.scheduler_stopped(self._life, now=now)
         self._tell(events.SchedulerStopped(now, t.finished, t.succeeded, t.failed, uptime_s, t.cancelled))
         return self._exit_code
 

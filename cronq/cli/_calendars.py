@@ -12,9 +12,10 @@ from cronq.cli._schedules import times_of
 from cronq.errors import CronqError, ScheduleError, UsageError
 from cronq.model import Job, Micros
 from cronq.plan import Launch
+from cronq.redefine import redefine
 from cronq.render.text import plain
 from cronq.render.times import local
-from cronq.store import DueJob, JobChange, Store
+from cronq.store import CalendarText, DueJob, JobChange, Store
 
 if TYPE_CHECKING:
     from cronq.cli._session import Session
@@ -160,8 +161,6 @@ def store_calendar(session: Session, store: Store, name: str, text: str) -> list
 
     Raises:
         ScheduleError: A job cannot be computed with it; nothing was changed.
-
-    Dies: Between the two, jobs have a watermark of the old calendar until they are changed or have fired.
     """
     before = store.calendars()
     after = {**before, name: text}
@@ -169,16 +168,17 @@ def store_calendar(session: Session, store: Store, name: str, text: str) -> list
     using = [use.job for use in uses_of(jobs).get(name, [])]
     for job in using:
         times_of(job, after).next_us(session.started_at)
-    # First the calendar: a scheduler that is faster than the rest must compute with it.
-    store.set_calendar(name, text, now=session.environment.now())
-
-    def recompute(due: DueJob, launch: Launch, now: Micros) -> JobChange | None:
-        next_fire_at = times_of(due.job, after).next_us(due.since(now))
-        if not launch.entries and next_fire_at == due.job.next_fire_at:
-            return None
-        return JobChange(launch._replace(next_fire_at=next_fire_at), paused_at=due.job.paused_at)
-
     if not using:
+        store.set_calendar(name, text, now=session.environment.now())
         return []
-    changed = change_jobs(session, store, [job.name for job in using], recompute, calendars=before)
+    # Texts follow one another also if the clock was set back between them.
+    earlier = [one.since + 1 for one in store.calendar_texts([name])]
+    calendar = CalendarText(name, max([session.environment.now(), *earlier]), text)
+
+    def recompute(due: DueJob, launch: Launch, now: Micros) -> JobChange:
+        since = max(due.since(now), calendar.since)
+        return redefine(due, launch, due.job.definition, times_of(due.job, after), since)
+
+    names = [job.name for job in using]
+    changed = change_jobs(session, store, names, recompute, calendars=before, calendar=calendar)
     return [(was, now) for was, now in changed if was.next_fire_at != now.next_fire_at]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from cronq.cli._schedules import NO_CALENDARS, calendars_for, times_of
 from cronq.errors import CronqError, StoreBusy
 from cronq.model import Job, Micros, Outcome
-from cronq.plan import Launch, Passed, decide, pass_over
-from cronq.store import DueJob, JobChange, Store
+from cronq.plan import UNCOMPUTABLE, Launch, Passed, decide, pass_over
+from cronq.store import CalendarText, DueJob, JobChange, Store
 
 if TYPE_CHECKING:
     from cronq.cli._session import Session
@@ -32,10 +32,17 @@ def change_jobs(
     change: Change,
     *,
     calendars: Mapping[str, str] | None = None,
+    calendar: CalendarText | None = None,
 ) -> list[tuple[Job, Job]]:
     """Change jobs, all or none.
 
-    `calendars` are those under which due fire times are settled; None: those of the store.
+    Args:
+        session: Tells the time, and rings.
+        store: Where they are.
+        names: Which.
+        change: What is to change.
+        calendars: Those under which due fire times are settled; None: those of the store.
+        calendar: What a named calendar is from then on, in the same transaction.
 
     Returns:
         Each changed job, as it was and as it is, in the order of the names.
@@ -57,7 +64,7 @@ def change_jobs(
         changes = [c for job, launch in settled if (c := change(job, launch, now)) is not None]
         if not changes:
             return []
-        after = store.change_jobs(changes, now=now)
+        after = store.change_jobs(changes, now=now, calendar=calendar)
         if after is not None:
             session.ring()
             return [(c.settled.job, job) for c, job in zip(changes, after, strict=True)]
@@ -108,15 +115,9 @@ def _uncomputable(job: Job, now: Micros) -> Launch:
     """
     if job.next_fire_at is None:
         return Launch(job, (), None)
-    reason = "its schedule could not be computed"
-    lost = Passed(job.next_fire_at, job.next_fire_at, 1, Outcome.SKIPPED, reason)
+    lost = Passed(job.next_fire_at, job.next_fire_at, 1, Outcome.SKIPPED, UNCOMPUTABLE)
     # The new schedule, if there is one, goes on from now; without one the scheduler sets it aside again.
     return Launch(job, (lost,), now + 1)
-
-
-def with_watermark(launch: Launch, next_fire_at: Micros | None) -> Launch:
-    """Return the launch with the watermark of a new schedule."""
-    return launch._replace(next_fire_at=next_fire_at)
 
 
 def _is_due(launch: Launch, now: Micros) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._change import change_jobs, with_watermark
+from cronq.cli._change import change_jobs
 from cronq.cli._definition import check_future, check_name, draft_from, take_layers, warn_about
 from cronq.cli._documents import defined_document
 from cronq.cli._fields import DefiningCommand
@@ -18,6 +18,8 @@ from cronq.errors import CronqError, InvariantError, JobExists, TimezoneError, U
 from cronq.model import Command, CommandKind, Definition, Job, Micros
 from cronq.named_locks import LockWish
 from cronq.plan import Launch
+from cronq.redefine import redefine
+from cronq.schedule.zones import tzdata_version
 from cronq.store import DueJob, JobChange, NewJob, Store
 from cronq.timing import fire_times
 
@@ -52,7 +54,11 @@ def command(
     given = list(words or [])
     definition, times, locks = _read(session, given)
     name = given[0]
-    new = NewJob(name, definition, times.next_us(session.started_at), times.at_startup, locks=locks)
+    new = NewJob(
+        *(name, definition, times.next_us(session.started_at), times.at_startup),
+        tzdata=tzdata_version().version,
+        locks=locks,
+    )
     if session.fields.get("dry_run"):
         job = Job(0, name, 1, definition, session.started_at, session.started_at, new.next_fire_at)
         _answer(session, job, times, "would add")
@@ -106,7 +112,8 @@ def _store(
         if is_first:
             session.tell(f"created {session.tilde(str(database))}")
         try:
-            now = session.environment.now()
+            # The instant from which its first fire time was computed: its life begins there.
+            now = session.started_at
             job = store.add_job(new._replace(paused_at=now if paused else None), now=now)
             session.ring()
             return job, "added"
@@ -117,17 +124,11 @@ def _store(
 
 
 def _replaced(session: Session, store: Store, new: NewJob, times: Times, *, paused: bool) -> Job:
-    def redefine(due: DueJob, launch: Launch, now: Micros) -> JobChange:
-        return JobChange(
-            with_watermark(launch, times.next_us(due.since(now))),
-            new.definition,
-            paused_at=now if paused else None,
-            at_startup=new.at_startup,
-            since=due.since(now),
-            locks=new.locks,
-        )
+    def replace(due: DueJob, launch: Launch, now: Micros) -> JobChange:
+        change = redefine(due, launch, new.definition, times, due.since(now))
+        return change._replace(paused_at=now if paused else None, locks=new.locks)
 
-    ((_, after),) = change_jobs(session, store, [new.name], redefine)
+    ((_, after),) = change_jobs(session, store, [new.name], replace)
     return after
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._change import change_jobs, settle, with_watermark
+from cronq.cli._change import change_jobs, settle
 from cronq.cli._definition import FIRING, Draft, check_future, draft_from, take_layers, warn_about
 from cronq.cli._documents import defined_document
 from cronq.cli._fields import DefiningCommand
@@ -24,6 +24,7 @@ from cronq.cli._values import beyond_undo, differences, undo_words
 from cronq.errors import CronqError, TimezoneError, UsageError
 from cronq.model import Job, Micros
 from cronq.plan import Launch
+from cronq.redefine import redefine
 from cronq.render.text import Tone, Word
 from cronq.store import DueJob, JobChange
 from cronq.timing import fire_times
@@ -110,18 +111,10 @@ class _Redefinition:
         times = fire_times(definition, job.name, calendars)
         if draft.values.keys() & {"schedule", "tz", "dst", *FIRING}:
             check_future(times, definition, now)
-            launch = with_watermark(launch, times.next_us(due.since(now)))
         if not self._warned:
             self._warned = True
             warn_about(self._session, times, definition, draft)
-        return JobChange(
-            launch,
-            definition,
-            paused_at=job.paused_at,
-            at_startup=times.at_startup,
-            since=due.since(now),
-            locks=draft.locks,
-        )
+        return redefine(due, launch, definition, times, due.since(now))._replace(locks=draft.locks)
 
     def _take_schedule(self, job: Job, draft: Draft, now: Micros) -> str | None:
         """Put what is new about the schedule into the draft; return its zone, None if that is wrong."""

@@ -4,6 +4,7 @@
 """
 
 from cronq.store.base import (
+    CalendarText,
     Copy,
     DueJob,
     Held,
@@ -22,6 +23,7 @@ from cronq.store.location import Place, find_place
 from cronq.store.sqlite import open_store
 
 __all__ = [
+    "CalendarText",
     "Copy",
     "DueJob",
     "Held",

@@ -7,10 +7,12 @@ and change nothing when that is no longer so: that guard, not care, is what make
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from cronq.audit import Recorded
 from cronq.model import (
     Attempt,
     AttemptEnd,
@@ -74,6 +76,84 @@ class JobChange(NamedTuple):
     since: Micros | None = None
     tzdata: str | None = None
     locks: tuple[LockWish, ...] = ()
+
+
+class CalendarText(NamedTuple):
+    """What a named calendar is from an instant on; None: it was removed."""
+
+    name: str
+    since: Micros
+    text: str | None
+
+
+class Revision(NamedTuple):
+    """A definition that is, or was, in force.
+
+    Attributes:
+        since: Fire times after this belong to it, up to the `since` of the next one.
+        tzdata: Version of the zone data that computed them; None: not known.
+    """
+
+    revision: int
+    since: Micros
+    definition: Definition
+    tzdata: str | None
+
+
+class Past(NamedTuple):
+    """All that was ever decided about a job, which may be removed.
+
+    Attributes:
+        revisions: In their order.
+        pruned_before: Fire times before this may have been removed by retention; None: none has.
+        last_fire_at: The last fire time that a row accounts for; None: there is none.
+    """
+
+    job: Job
+    revisions: tuple[Revision, ...]
+    pruned_before: Micros | None
+    last_fire_at: Micros | None
+
+
+class Life(NamedTuple):
+    """When a scheduler lived.
+
+    Attributes:
+        stopped_at: None: it lives, or it was killed.
+    """
+
+    id: int
+    started_at: Micros
+    stopped_at: Micros | None
+    pid: int
+    boot_id: str
+    version: str
+
+
+class Tries(NamedTuple):
+    """A run beside the attempts of it that are recorded.
+
+    Attributes:
+        run_id: Of a run for which the two do not seem to fit.
+        became: Its outcome, or its state if it is not done.
+        attempt: How many attempts it says there were.
+        rows: How many are recorded.
+        newest: The number of the last one.
+        open_rows: How many of them have no end.
+        last_outcome: Of the attempt that the run names as its last; None: it has none.
+        last_exit_code: Likewise.
+        is_forsaken: It is queued, and its job is removed.
+    """
+
+    run_id: int
+    became: str
+    attempt: int
+    rows: int
+    newest: int
+    open_rows: int
+    last_outcome: str | None
+    last_exit_code: int | None
+    is_forsaken: bool
 
 
 class DueJob(NamedTuple):
@@ -215,8 +295,10 @@ class Store(Protocol):
     def add_job(self, new: NewJob, *, now: Micros) -> Job:
         """Store a job. Raises: JobExists."""
 
-    def change_jobs(self, changes: Sequence[JobChange], *, now: Micros) -> list[Job] | None:
-        """Change jobs, all or none.
+    def change_jobs(
+        self, changes: Sequence[JobChange], *, now: Micros, calendar: CalendarText | None = None
+    ) -> list[Job] | None:
+        """Change jobs, all or none, and with them the calendar that they use.
 
         Returns:
             The jobs after the change; None if one of them was changed by somebody else since it was
@@ -278,6 +360,9 @@ class Store(Protocol):
     def remove_calendar(self, name: str, *, now: Micros) -> bool:
         """Forget a named calendar; return whether there was one."""
 
+    def calendar_texts(self, names: Sequence[str]) -> list[CalendarText]:
+        """Return every text that calendars of these names ever had, oldest first."""
+
     def lock_states(self, now: Micros) -> list[LockState]:
         """Return all named locks, by name."""
 
@@ -316,6 +401,32 @@ class Store(Protocol):
 
     def totals(self) -> Totals:
         """Return counts over the whole store."""
+
+    # The past
+
+    def reading(self) -> AbstractContextManager[None]:
+        """See the store as it is at one instant, for as long as the block lasts."""
+
+    def ever(self, names: Sequence[str] = ()) -> list[int]:
+        """Return the ids of all jobs that have, or had, these names. Raises: JobNotFound."""
+
+    def past(self, job_id: int) -> Past:
+        """Return what was ever decided about a job. Raises: JobNotFound."""
+
+    def recorded(self, job_id: int, after: Micros) -> Iterator[Recorded]:
+        """Yield the rows that account for fire times after an instant, in their order; streamed."""
+
+    def misfits(self, job_id: int, since: Micros) -> list[Tries]:
+        """Return the runs queued at or after an instant whose attempts do not seem to fit."""
+
+    def scheduler_started(self, *, pid: int, boot_id: str, version: str, now: Micros) -> int:
+        """Remember that a scheduler began its life; return its number."""
+
+    def scheduler_stopped(self, life: int, *, now: Micros) -> None:
+        """Remember that a scheduler ended its life by itself."""
+
+    def lives(self, start: Micros, end: Micros) -> list[Life]:
+        """Return who may have lived between two instants, and who was last before; oldest first."""
 
     # What the scheduler does
 

@@ -282,6 +282,7 @@ ATTEMPT_LIST = f"SELECT {ATTEMPT_COLUMNS} FROM attempt a WHERE a.run_id = ? ORDE
 # The scheduler, for jobs that use calendars, and `cronq calendars`; a handful of rows.
 CALENDAR_LIST = "SELECT name, text FROM calendar ORDER BY name"
 CALENDAR_TEXT_ADD = "INSERT OR REPLACE INTO calendar_text (name, since, text) VALUES (?, ?, ?)"
+CALENDAR_TEXTS = "SELECT name, since, text FROM calendar_text WHERE name = ? ORDER BY since"
 CALENDAR_REMOVE = "DELETE FROM calendar WHERE name = ?"
 CALENDAR_SET = """
 INSERT INTO calendar (name, text, changed_at) VALUES (?, ?, ?)

@@ -15,7 +15,7 @@ from cronq.model import Micros
 from cronq.store.base import Copy
 from cronq.store.connection import connect, serve_scheduler
 from cronq.store.location import Place
-from cronq.store.sqlite_people import PeopleSide
+from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
 from cronq.store.sqlite_scheduler import SchedulerSide
 from cronq.store.swapping import COMPANIONS, beside
@@ -47,7 +47,7 @@ def open_store(
     return SqliteStore(connection, place)
 
 
-class SqliteStore(PeopleSide, SchedulerSide, RetentionSide):
+class SqliteStore(HistorySide, SchedulerSide, RetentionSide):
     """`cronq.store.base.Store` on one SQLite connection; the interface says what the methods promise."""
 
     def backup(self, path: Path, *, now: Micros, replace: bool = False) -> Copy:

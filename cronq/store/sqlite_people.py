@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cronq.errors import IllegalTransition, JobExists
 from cronq.model import Attempt, Job, Micros, Run, State, Trigger
 from cronq.store import queries, rows
-from cronq.store.base import DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
+from cronq.store.base import CalendarText, DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
 from cronq.store.connection import transaction
 from cronq.store.documents import document_from_definition
 from cronq.store.sqlite_locks import LockSide
@@ -45,10 +45,14 @@ class PeopleSide(LockSide):
             self._wish_locks(job_id, new.definition.locks, new.locks, now)
         return Job(job_id, new.name, 1, new.definition, now, now, new.next_fire_at, new.paused_at)
 
-    def change_jobs(self, changes: Sequence[JobChange], *, now: Micros) -> list[Job] | None:
-        """Change jobs, all or none."""
+    def change_jobs(
+        self, changes: Sequence[JobChange], *, now: Micros, calendar: CalendarText | None = None
+    ) -> list[Job] | None:
+        """Change jobs, all or none, and with them the calendar that they use."""
         try:
             with transaction(self._db, self._path):
+                if calendar is not None:
+                    self._set_calendar(calendar, now)
                 for change in changes:
                     self._change(change, now)
                 return [self._job(change.settled.job.name, change, now) for change in changes]
@@ -211,16 +215,27 @@ class PeopleSide(LockSide):
     def set_calendar(self, name: str, text: str, *, now: Micros) -> None:
         """Store a named calendar, or what it is from now on."""
         with transaction(self._db, self._path):
-            self._db.execute(queries.CALENDAR_SET, (name, text, now))
-            self._db.execute(queries.CALENDAR_TEXT_ADD, (name, now, text))
+            earlier = [one.since + 1 for one in self.calendar_texts([name])]
+            self._set_calendar(CalendarText(name, max([now, *earlier]), text), now)
+
+    def _set_calendar(self, calendar: CalendarText, now: Micros) -> None:
+        self._db.execute(queries.CALENDAR_SET, (calendar.name, calendar.text, now))
+        self._db.execute(queries.CALENDAR_TEXT_ADD, calendar)
 
     def remove_calendar(self, name: str, *, now: Micros) -> bool:
         """Forget a named calendar; return whether there was one."""
         with transaction(self._db, self._path):
             was_there = self._db.execute(queries.CALENDAR_REMOVE, (name,)).rowcount == 1
             if was_there:
-                self._db.execute(queries.CALENDAR_TEXT_ADD, (name, now, None))
+                earlier = [one.since + 1 for one in self.calendar_texts([name])]
+                removed = CalendarText(name, max([now, *earlier]), None)
+                self._db.execute(queries.CALENDAR_TEXT_ADD, removed)
         return was_there
+
+    def calendar_texts(self, names: Sequence[str]) -> list[CalendarText]:
+        """Return every text that calendars of these names ever had, oldest first."""
+        found = [row for name in names for row in self._all(queries.CALENDAR_TEXTS, (name,))]
+        return [CalendarText(*row) for row in found]
 
     def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:
         """Return jobs that have a watermark, by name: the page after a name."""

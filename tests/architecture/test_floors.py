@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     # Deciding, purely; and from a definition to what it asks for
     "cronq.named_locks": 2,
     "cronq.timing": 2,
+    "cronq.audit": 2,
     "cronq.plan": 2,
     "cronq.retention": 2,
     # The ledger, the only transactions
@@ -43,6 +44,8 @@ FLOORS: dict[str, int] = {
     "cronq.doctor": 5,
     "cronq.restore": 5,
     "cronq.rezone": 5,
+    "cronq.redefine": 5,
+    "cronq.proof": 5,
     "cronq.patience": 5,
     "cronq.steps": 5,
     "cronq.pruning": 5,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cronq import events, plan
+from cronq.cli._change import settle, skip_due
 from cronq.clock import us_from_datetime
 from cronq.model import (
     SECOND,
@@ -31,8 +32,11 @@ from cronq.model import (
     Usage,
 )
 from cronq.plan import FireTimes, Launch
+from cronq.proof import prove
+from cronq.redefine import redefine
+from cronq.schedule.zones import tzdata_version
 from cronq.scheduler import Options, Scheduler
-from cronq.store import Held, JobChange, NewJob, Place, RunQuery, Store, open_store
+from cronq.store import CalendarText, DueJob, Held, JobChange, NewJob, Place, RunQuery, Store, open_store
 from cronq.sweep import Sweep
 from cronq.timing import fire_times, times_of
 from cronq.worker.base import Report
@@ -323,26 +327,67 @@ class World:
         definition = definition._replace(**fields)  # type: ignore[arg-type]
         times = fire_times(definition, name, self.store.calendars())
         now = self.clock.now()
-        new = NewJob(name, definition, times.next_us(now), times.at_startup)
+        version = tzdata_version().version
+        new = NewJob(name, definition, times.next_us(now), times.at_startup, tzdata=version)
         return (through or self.store).add_job(new, now=now)
 
     def change(self, name: str, decide: Callable[[plan.FireTimes, Job], JobChange]) -> Job:
         """Do what a changing command does: settle, then change."""
         job = self.store.job(name)
-        changed = self.store.change_jobs([decide(times_of(job), job)], now=self.clock.now())
+        times = times_of(job, self.store.calendars())
+        changed = self.store.change_jobs([decide(times, job)], now=self.clock.now())
         assert changed is not None
         return changed[0]
 
+    def set(self, name: str, **fields: object) -> Job:
+        """Do what `cronq set` does."""
+        due = self._settled(name)
+        definition = due.job.definition._replace(**fields)  # type: ignore[arg-type]
+        times = fire_times(definition, name, self.store.calendars())
+        return self._apply(redefine(due, _as_it_is(due), definition, times, due.since(self.clock.now())))
+
+    def remove(self, name: str) -> Job:
+        """Do what `cronq remove` does."""
+        due = self.store.due([name])[0]
+        reason = "removed" if due.job.paused_at is None else "paused"
+        settled = skip_due(due, self.clock.now(), reason, self.store.calendars())
+        return self._apply(JobChange(settled._replace(next_fire_at=None), removed=True))
+
+    def set_calendar(self, name: str, text: str) -> None:
+        """Do what `cronq calendars add --replace` does."""
+        after = {**self.store.calendars(), name: text}
+        earlier = [one.since + 1 for one in self.store.calendar_texts([name])]
+        calendar = CalendarText(name, max([self.clock.now(), *earlier]), text)
+        changes = []
+        for overview in self.store.overviews(recent=0):
+            if any(use.rpartition(":")[0] == name for use in overview.job.definition.calendars):
+                due = self._settled(overview.job.name)
+                since = max(due.since(self.clock.now()), calendar.since)
+                times = times_of(due.job, after)
+                changes.append(redefine(due, _as_it_is(due), due.job.definition, times, since))
+        assert self.store.change_jobs(changes, now=self.clock.now(), calendar=calendar) is not None
+
     def pause(self, name: str) -> None:
-        now = self.clock.now()
-        active = self.store.due([name])[0].active
-        self.change(name, lambda times, job: JobChange(plan.decide(job, times, active, now), paused_at=now))
+        """Do what `cronq pause` does."""
+        self._apply(JobChange(_as_it_is(self._settled(name)), paused_at=self.clock.now()))
 
     def resume(self, name: str) -> None:
-        now = self.clock.now()
-        self.change(
-            name, lambda times, job: JobChange(plan.pass_over(job, times, now, Outcome.SKIPPED, "paused"))
-        )
+        """Do what `cronq resume` does."""
+        self._apply(JobChange(_as_it_is(self._settled(name))))
+
+    def _settled(self, name: str) -> DueJob:
+        """Account for all that is due, as a changing command does before it changes anything."""
+        while True:
+            (due,) = self.store.due([name])
+            job, now = due.job, self.clock.now()
+            if job.next_fire_at is None or job.next_fire_at > now:
+                return due
+            self._apply(JobChange(settle(due, now, self.store.calendars()), paused_at=job.paused_at))
+
+    def _apply(self, change: JobChange) -> Job:
+        changed = self.store.change_jobs([change], now=self.clock.now())
+        assert changed is not None
+        return changed[0]
 
     def run_until(self, wall: Micros, **options: object) -> None:
         """Let a scheduler live until this wall time; after each crash a new one starts."""
@@ -382,13 +427,18 @@ class World:
         listed = self.store.runs(RunQuery((name,), limit=1_000_000))
         return sorted((run for run, _ in listed), key=lambda run: (run.logical_at, run.id))
 
-    def check(self, names: Iterable[str]) -> None:
-        """Every fire time of an active job is in exactly one row, or it is not due yet."""
-        for name in names:
-            self._check_job(self.store.job(name))
+    def check(self, names: Iterable[str] = ()) -> None:
+        """Prove the ledger: of these jobs, or of all that ever were."""
+        for job_id in self.store.ever(list(names)):
+            proof = prove(self.store, job_id, self.clock.wall)
+            assert not proof.total, (proof.job.name, proof.differences[:5], proof.contradictions[:5])
+            assert not proof.unproven, (proof.job.name, proof.unproven[:5])
+            if proof.job.revision == 1 and proof.job.removed_at is None:
+                self._check_job(proof.job)
 
     def _check_job(self, job: Job) -> None:
-        times = times_of(job)
+        """The same without a line of the product's own proof; only of a job that never was changed."""
+        times = times_of(job, self.store.calendars())
         mark = job.next_fire_at if job.next_fire_at is not None else self.clock.wall + 1
         expected = list(times.iter_us(job.created_at + 1, mark))
         covered: list[Micros] = []
@@ -407,6 +457,10 @@ class World:
             f"extra {sorted(set(covered) - set(expected))[:5]}",
             f"doubled {len(covered) - len(set(covered))}",
         )
+
+
+def _as_it_is(due: DueJob) -> Launch:
+    return Launch(due.job, (), due.job.next_fire_at)
 
 
 def utc(text: str) -> Micros:

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 from typing import cast
 
 from cronq import events
-from cronq.cli._change import Change, change_jobs, skip_due, with_watermark
+from cronq.cli._change import Change, change_jobs, skip_due
 from cronq.cli._session import Session
 from cronq.clock import datetime_from_us
 from cronq.errors import IllegalTransition
 from cronq.model import SECOND, CatchUp, Micros, Outcome, Overlap, State
 from cronq.plan import Launch
+from cronq.redefine import redefine
 from cronq.rezone import FACT
 from cronq.store import DueJob, JobChange, RunQuery
 from cronq.timing import fire_times
@@ -261,14 +262,7 @@ class Year(World):
             settled.append(launch.next_fire_at)
             definition = due.job.definition._replace(schedule=schedule, **bounds)  # type: ignore[arg-type]
             times = fire_times(definition, due.job.name, self.store.calendars())
-            launch = with_watermark(launch, times.next_us(due.since(now)))
-            return JobChange(
-                launch,
-                definition,
-                paused_at=due.job.paused_at,
-                at_startup=times.at_startup,
-                since=due.since(now),
-            )
+            return redefine(due, launch, definition, times, due.since(now))
 
         try:
             self._change(before.name, edit)
@@ -285,7 +279,7 @@ class Year(World):
         def remove(due: DueJob, _: Launch, now: Micros) -> JobChange:
             launch = skip_due(due, now, "removed", self.store.calendars())
             settled.append(launch.next_fire_at)
-            return JobChange(with_watermark(launch, None), removed=True)
+            return JobChange(launch._replace(next_fire_at=None), removed=True)
 
         try:
             self._change(job.name, remove)

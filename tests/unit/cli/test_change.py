@@ -14,7 +14,7 @@ from cronq.cli._terminal import Environment
 from cronq.errors import StoreBusy
 from cronq.model import SECOND, Command, CommandKind, Definition, Job, Micros, Outcome
 from cronq.plan import Active, Fire, Launch, Passed
-from cronq.store import DueJob, JobChange, Store
+from cronq.store import CalendarText, DueJob, JobChange, Store
 
 NOW: Micros = 1_767_340_800 * SECOND
 MINUTE = 60 * SECOND
@@ -36,7 +36,9 @@ class Stubborn:
     def due(self, names: Sequence[str]) -> list[DueJob]:
         return [self.due_job]
 
-    def change_jobs(self, changes: Sequence[JobChange], *, now: Micros) -> list[Job] | None:
+    def change_jobs(
+        self, changes: Sequence[JobChange], *, now: Micros, calendar: CalendarText | None = None
+    ) -> list[Job] | None:
         if self.refusals:
             self.refusals -= 1
             return None

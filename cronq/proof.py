@@ -1,0 +1,173 @@
+"""Proving the ledger of a job: what was in force, beside what is recorded, and rows beside one another.
+
+`cronq.audit` compares; here its inputs are put together from the store, and what can be told without any
+schedule is added. Nothing is written, and nothing that is read has to fit into memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from cronq.audit import Difference, Era, Recorded, differences
+from cronq.errors import CronqError
+from cronq.model import SECOND, Job, Micros
+from cronq.schedule.zones import tzdata_version
+from cronq.store import Store
+from cronq.store.base import CalendarText, Past, Revision, Tries
+from cronq.timing import fire_times
+
+MOST = 1000
+"""Differences of one job that are kept; further ones are counted."""
+
+OVERDUE_US = 300 * SECOND
+"""A live scheduler accounts for a fire time within a blink; after this it does not do so any more."""
+
+_ALWAYS = -(2**62)
+
+
+class Contradiction(NamedTuple):
+    """Rows that cannot all be true.
+
+    Attributes:
+        run_id: Of the run that it is about; None: it is about the job.
+    """
+
+    text: str
+    run_id: int | None = None
+
+
+class Proof(NamedTuple):
+    """What became of proving one job.
+
+    Attributes:
+        accounted: How many fire times are accounted for, by outcome (or state, if a run is not done).
+        differences: Between the definitions and the rows, at most `MOST`.
+        unproven: Such as rest on rules that are not those of now, at most `MOST`.
+        contradictions: Between rows.
+        more: How many differences there are beyond those that are kept.
+    """
+
+    job: Job
+    accounted: Mapping[str, int]
+    differences: tuple[Difference, ...]
+    unproven: tuple[Difference, ...]
+    contradictions: tuple[Contradiction, ...]
+    more: int = 0
+
+    @property
+    def fire_times(self) -> int:
+        """How many fire times are accounted for."""
+        return sum(self.accounted.values())
+
+    @property
+    def total(self) -> int:
+        """How many differences there are, of all kinds that are proven."""
+        return len(self.differences) + len(self.contradictions) + self.more
+
+
+def prove(
+    store: Store, job_id: int, now: Micros, *, since: Micros | None = None, alive: bool = False
+) -> Proof:
+    """Compare what a job's definitions say with what is recorded.
+
+    Args:
+        store: Only read, in one transaction.
+        job_id: Of the job, which may be removed.
+        now: Wall time.
+        since: Only look at fire times at or after this, and at runs queued since then.
+        alive: Whether a scheduler lives.
+
+    Raises:
+        JobNotFound: There is no such job.
+    """
+    with store.reading():
+        past = store.past(job_id)
+        start = _start(past, since)
+        accounted: Counter[str] = Counter()
+        recorded = _tallied(store.recorded(job_id, start), accounted)
+        known, unproven, more = list[Difference](), list[Difference](), 0
+        for one in differences(eras_of(store, past), recorded, start, _end(past, now)):
+            kept = known if one.is_certain else unproven
+            if len(kept) < MOST:
+                kept.append(one)
+            elif one.is_certain:
+                more += 1
+        misfits = store.misfits(job_id, _ALWAYS if since is None else since)
+        contradictions = [*_about_job(past.job, now, alive=alive), *map(_said, misfits)]
+        return Proof(past.job, accounted, tuple(known), tuple(unproven), tuple(contradictions), more)
+
+
+def _start(past: Past, since: Micros | None) -> Micros:
+    """Return the instant after which every fire time has to be there."""
+    bounds = [past.job.created_at]
+    bounds += [bound - 1 for bound in (past.pruned_before, since) if bound is not None]
+    return max(bounds)
+
+
+def _end(past: Past, now: Micros) -> Micros:
+    """Return the instant before which every fire time has to be there."""
+    job = past.job
+    if job.next_fire_at is not None:
+        return job.next_fire_at
+    # Without a watermark there is nothing more to come: all is accounted for until the end, or until now.
+    # If the clock was set back, that is later than it seems.
+    until = now if job.removed_at is None else job.removed_at
+    return max(until, until if past.last_fire_at is None else past.last_fire_at) + 1
+
+
+def eras_of(store: Store, past: Past) -> list[Era]:
+    """Return when which fire times were in force."""
+    names = {use.rpartition(":")[0] for one in past.revisions for use in one.definition.calendars}
+    texts = store.calendar_texts(sorted(names))
+    present = tzdata_version().version
+    return [_era(past.job.name, revision, texts, present) for revision in past.revisions]
+
+
+def _era(name: str, revision: Revision, texts: Sequence[CalendarText], present: str) -> Era:
+    definition = revision.definition
+    # What another version of the zone data would say about UTC is the same.
+    is_certain = definition.tz == "UTC" or revision.tzdata == present
+    try:
+        times = fire_times(definition, name, calendars_at(texts, revision.since))
+    except CronqError:
+        return Era(revision.revision, revision.since, None, is_certain=False)
+    return Era(revision.revision, revision.since, times, is_certain)
+
+
+def calendars_at(texts: Sequence[CalendarText], at: Micros) -> dict[str, str]:
+    """Return the texts of calendars that were in force at an instant; `texts` are oldest first."""
+    found = {one.name: one.text for one in texts if one.since <= at}
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _tallied(rows: Iterator[Recorded], accounted: Counter[str]) -> Iterator[Recorded]:
+    for row in rows:
+        accounted[row.became] += row.fire_count
+        yield row
+
+
+def _about_job(job: Job, now: Micros, *, alive: bool) -> Iterator[Contradiction]:
+    mark = job.next_fire_at
+    if alive and mark is not None and job.paused_at is None and mark < now - OVERDUE_US:
+        behind_s = (now - mark) // SECOND
+        yield Contradiction(
+            f"a scheduler is running, and due fire times are not accounted for since {behind_s}s"
+        )
+
+
+def _said(tries: Tries) -> Contradiction:
+    """Return what is wrong with a run and its attempts."""
+    t = tries
+    if t.is_forsaken:
+        text = "it is queued, and its job is removed"
+    elif t.rows != t.attempt or t.newest != t.attempt:
+        text = f"it had {t.attempt} attempts, and {t.rows} are recorded, up to number {t.newest}"
+    elif t.open_rows:
+        text = f"it is {t.became}, and {t.open_rows} of its attempts have no end"
+    elif t.last_outcome == "success" and t.last_exit_code is None:
+        text = "its last attempt succeeded without an exit code"
+    else:
+        text = f"it is {t.became}, and its last attempt is {t.last_outcome or 'not recorded'}"
+    return Contradiction(text, t.run_id)

@@ -1,0 +1,54 @@
+"""The statements about the past: what was in force when, what is recorded of it, and who was there."""
+
+from cronq.store.queries import JOB_COLUMNS, JOB_FROM
+
+# `audit`, `why`. Primary keys; removed jobs included.
+PAST_JOB = f"""
+SELECT {JOB_COLUMNS}, j.pruned_before, (SELECT x.last_fire_at FROM run x
+    WHERE x.job_id = j.id AND x.fire_at IS NOT NULL ORDER BY x.fire_at DESC LIMIT 1)
+{JOB_FROM} WHERE j.id = ?
+"""
+PAST_REVISIONS = """
+SELECT revision, since, document, tzdata FROM definition WHERE job_id = ? ORDER BY revision
+"""
+PAST_IDS = "SELECT id FROM job ORDER BY name, id"
+
+# `audit`. UNIQUE (job_id, fire_at) gives the order. A row that begins before the instant may reach beyond it;
+# there is one such at most, the last that begins before.
+PAST_RECORDED = """
+SELECT id, fire_at, last_fire_at, fire_count, coalesce(outcome, state), reason = :uncomputable FROM run
+WHERE job_id = :job_id AND last_fire_at > :after AND fire_at >= coalesce(
+    (SELECT max(x.fire_at) FROM run x WHERE x.job_id = :job_id AND x.fire_at <= :after), :after)
+ORDER BY fire_at
+"""
+
+# `audit`. Index run_history gives the order in which attempts are gathered; their key finds them. A queued
+# run that is cancelled keeps the outcome of the attempt before.
+PAST_MISFITS = """
+SELECT r.id, coalesce(r.outcome, r.state), r.attempt, count(a.attempt), coalesce(max(a.attempt), 0),
+    sum(a.attempt IS NOT NULL AND a.outcome IS NULL) AS open_rows,
+    max(CASE WHEN a.attempt = r.attempt THEN a.outcome END) AS last_outcome,
+    max(CASE WHEN a.attempt = r.attempt THEN a.exit_code END) AS last_exit_code,
+    r.state = 'queued' AND j.removed_at IS NOT NULL AS is_forsaken
+FROM run r JOIN job j ON j.id = r.job_id LEFT JOIN attempt a ON a.run_id = r.id
+WHERE r.job_id = ? AND r.queued_at >= ?
+GROUP BY r.id
+HAVING count(a.attempt) <> r.attempt OR coalesce(max(a.attempt), 0) <> r.attempt
+    OR open_rows <> (r.state = 'running')
+    OR (r.state = 'done' AND r.attempt > 0 AND r.outcome <> 'cancelled' AND r.outcome IS NOT last_outcome)
+    OR (last_outcome = 'success' AND last_exit_code IS NULL)
+    OR (r.state <> 'done' AND last_outcome = 'success') OR is_forsaken
+"""
+
+# Scheduler, at its start and end. Primary key.
+LIFE_ADD = "INSERT INTO scheduler (started_at, pid, boot_id, version) VALUES (?, ?, ?, ?) RETURNING id"
+LIFE_END = "UPDATE scheduler SET stopped_at = ? WHERE id = ?"
+LIFE_FORGET = "DELETE FROM scheduler WHERE id <= ?"
+
+# `why`. Index scheduler_started. Of those that started before, only the last may still have lived.
+LIFE_LIST = """
+SELECT id, started_at, stopped_at, pid, boot_id, version FROM scheduler
+WHERE started_at <= :end AND started_at >= coalesce(
+    (SELECT max(x.started_at) FROM scheduler x WHERE x.started_at <= :start), :start)
+ORDER BY id
+"""

@@ -1,0 +1,308 @@
+"""The proof of the ledger: clean after a random life, and not clean after any one change of a row."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cronq.audit import Kind
+from cronq.model import SECOND, CatchUp, Outcome, Overlap
+from cronq.proof import Proof, prove
+from cronq.rezone import follow_zone_data
+from cronq.schedule.zones import tzdata_version
+from cronq.store import Place, open_store
+from tests.simulation.world import Played, World, utc
+
+Worlds = Callable[..., World]
+
+SCHEDULES = [
+    "* * * * *",
+    "*/7 * * * *",
+    "every 90s",
+    "0 * * * *",
+    "30 2 * * *",
+    "15,45 8-18 * * mon-fri",
+    "0 9 * * *",
+]
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_random_life_is_proven_and_any_change_of_a_row_is_found(
+    world: Worlds, tmp_path: Path, number: int
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    # Clocks change in Europe and America within the weeks from here.
+    w = world("2026-10-20T00:00:00", play=lambda _: _played(rng))
+    names = _lead_a_life(w, rng)
+    w.check()
+    assert len(names) >= 3
+    w.store.close()
+    for _ in range(12):
+        changed = tmp_path / f"changed-{rng.random()}.db"
+        shutil.copy(w.place.database, changed)
+        told = _tamper(rng, changed)
+        assert _total(changed, w.clock.wall), f"not found: {told}"
+    w.store = open_store(w.place)
+
+
+def _played(rng: random.Random) -> Played:
+    outcome = rng.choice([Outcome.SUCCESS] * 4 + [Outcome.FAILURE, Outcome.TIMEOUT])
+    return Played(rng.choice([1, 20, 200]), outcome)
+
+
+def _fields(rng: random.Random) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "tz": rng.choice(ZONES),
+        "overlap": rng.choice(list(Overlap)),
+        "catch_up": rng.choice(list(CatchUp)),
+        "retries": rng.choice([0, 0, 2]),
+        "retry_delay_s": 5.0,
+        "calendars": rng.choice([(), (), ("team:skip",), ("team:next",)]),
+    }
+    if rng.random() < 0.3:
+        fields["blackouts"] = ("02:00-04:00:drop",)
+    return fields
+
+
+def _calendar(rng: random.Random) -> str:
+    days = sorted(rng.sample(range(20, 32), 3))
+    return "".join(f"2026-10-{day} away\n" for day in days) + "2026-11-02 away\n"
+
+
+def _lead_a_life(w: World, rng: random.Random) -> list[str]:
+    w.store.set_calendar("team", _calendar(rng), now=w.clock.wall)
+    names: list[str] = []
+    for step in range(30):
+        action = rng.randrange(9)
+        alive = [overview.job.name for overview in w.store.overviews(recent=0)]
+        name = rng.choice(alive) if alive else ""
+        if step < 3 or action == 0:
+            names.append(f"job{step}")
+            w.add(names[-1], rng.choice(SCHEDULES), None, **_fields(rng))
+        elif action == 1:
+            w.set_calendar("team", _calendar(rng))
+        elif action == 2 and name:
+            w.set(name, schedule=rng.choice(SCHEDULES), tz=rng.choice(ZONES))
+        elif action == 3 and name:
+            w.set(name, timeout_s=rng.choice([None, 30.0]), calendars=rng.choice([(), ("team:previous",)]))
+        elif action == 4 and name:
+            if w.store.job(name).paused_at is None:
+                w.pause(name)
+            else:
+                w.resume(name)
+        elif action == 5 and len(alive) > 2:
+            w.remove(name)
+        elif action == 6:
+            w.clock.step(rng.choice([-7200, -600, 600, 7200]) + rng.random())
+        elif action == 7:
+            w.be_down_until(w.clock.wall + rng.randint(1, 40) * 3600 * SECOND)
+        w.run_until(w.clock.wall + rng.randint(1, 9_000) * SECOND)
+    return names
+
+
+def _total(database: Path, now: int) -> int:
+    store = open_store(Place(database, database.parent / "logs", "test"))
+    with closing(store):
+        return sum(prove(store, job_id, now).total for job_id in store.ever())
+
+
+TAMPERING = {
+    "a row is lost": (
+        "fire_at IS NOT NULL AND fire_at < (SELECT max(x.fire_at) FROM run x WHERE x.job_id = run.job_id)",
+        "DELETE FROM run WHERE id = :id",
+    ),
+    "a fire time is another": (
+        "fire_count = 1 AND fire_at IS NOT NULL",
+        "UPDATE run SET fire_at = fire_at + 1000000, last_fire_at = last_fire_at + 1000000 WHERE id = :id",
+    ),
+    "a span begins earlier": ("fire_count > 1", "UPDATE run SET fire_at = fire_at - 1000000 WHERE id = :id"),
+    "a span ends later": (
+        "fire_count > 1",
+        "UPDATE run SET last_fire_at = last_fire_at + 1000000 WHERE id = :id",
+    ),
+    "a span counts more": ("fire_count > 1", "UPDATE run SET fire_count = fire_count + 1 WHERE id = :id"),
+    "a row is doubled": (
+        "fire_count > 1",
+        "INSERT INTO run (job_id, revision, trigger, logical_at, fire_at, last_fire_at, state, outcome,"
+        " queued_at, available_at, finished_at) SELECT job_id, revision, trigger, last_fire_at, last_fire_at,"
+        " last_fire_at, state, outcome, queued_at, available_at, finished_at FROM run WHERE id = :id",
+    ),
+    "a watermark is further": (
+        "fire_at IS NOT NULL AND EXISTS (SELECT 1 FROM job WHERE id = job_id AND next_fire_at IS NOT NULL)",
+        "UPDATE job SET next_fire_at = next_fire_at + 40 * 86400000000"
+        " WHERE id = (SELECT job_id FROM run WHERE run.id = :id)",
+    ),
+    "an outcome is another": (
+        "outcome IN ('success', 'failure')",
+        "UPDATE run SET outcome = CASE outcome WHEN 'success' THEN 'failure' ELSE 'success' END"
+        " WHERE id = :id",
+    ),
+    "an attempt is lost": ("attempt > 0", "DELETE FROM attempt WHERE run_id = :id AND attempt = 1"),
+    "an attempt has no end": (
+        "state = 'done' AND attempt > 0",
+        "UPDATE attempt SET outcome = NULL, finished_at = NULL WHERE run_id = :id",
+    ),
+    "an exit code is lost": (
+        "outcome = 'success'",
+        "UPDATE attempt SET exit_code = NULL WHERE run_id = :id AND outcome = 'success'",
+    ),
+}
+"""What is done to a row → which rows it can be done to, and how. No sound ledger comes of any."""
+
+
+def _tamper(rng: random.Random, database: Path) -> str:
+    with closing(sqlite3.connect(database)) as db:
+        while True:
+            told = rng.choice(list(TAMPERING))
+            condition, change = TAMPERING[told]
+            ids = [run_id for (run_id,) in db.execute(f"SELECT id FROM run WHERE {condition} ORDER BY id")]
+            if ids:
+                run_id = rng.choice(ids)
+                db.execute(change, {"id": run_id})
+                db.commit()
+                return f"{told} (run {run_id})"
+
+
+def proof_of(w: World, name: str) -> Proof:
+    (job_id,) = w.store.ever([name])
+    return prove(w.store, job_id, w.clock.wall)
+
+
+def test_a_change_of_the_schedule_belongs_to_an_instant(world: Worlds) -> None:
+    w = world()
+    w.add("job", "* * * * *")
+    w.run_until(utc("2026-03-02T00:05:30"))
+    w.set("job", schedule="*/10 * * * *")
+    w.run_until(utc("2026-03-02T00:30:30"))
+    assert [run.revision for run in w.rows("job")] == [1] * 5 + [2] * 3
+    assert proof_of(w, "job").fire_times == 8
+    w.check()
+
+
+def test_a_clock_set_back_gives_a_new_schedule_nothing_of_what_is_accounted_for(world: Worlds) -> None:
+    w = world()
+    w.add("job", "* * * * *")
+    w.run_until(utc("2026-03-02T01:00:30"))
+    w.clock.step(-3600)
+    job = w.set("job", schedule="*/7 * * * *")
+    assert job.next_fire_at == utc("2026-03-02T01:07:00")
+    again = w.set("job", schedule="* * * * *")
+    assert again.next_fire_at == utc("2026-03-02T01:01:00")
+    since = [one.since for one in w.store.past(job.id).revisions[1:]]
+    assert since == [utc("2026-03-02T01:00:00")] * 2
+    w.run_until(utc("2026-03-02T01:10:30"))
+    w.check()
+
+
+def test_of_two_changes_the_later_one_wins_also_if_the_clock_was_set_back_between(world: Worlds) -> None:
+    w = world()
+    w.add("job", "30 * * * *")
+    w.run_until(utc("2026-03-02T01:20:30"))
+    w.set("job", schedule="*/7 * * * *")
+    w.clock.step(-1800)
+    assert w.set("job", schedule="* * * * *").next_fire_at == utc("2026-03-02T00:51:00")
+    w.run_until(utc("2026-03-02T01:40:30"))
+    w.check()
+
+
+def test_a_clock_set_back_after_the_last_fire_time_gives_nothing_again(world: Worlds) -> None:
+    w = world()
+    w.add("job", "* * * * *", valid_until="2026-03-02T00:30:00Z")
+    w.run_until(utc("2026-03-02T00:40:30"))
+    w.clock.step(-1800)
+    assert w.set("job", valid_until=None).next_fire_at == utc("2026-03-02T00:31:00")
+    w.run_until(utc("2026-03-02T00:41:30"))
+    w.check()
+
+
+def test_a_calendar_that_changes_holds_from_then_on(world: Worlds) -> None:
+    w = world()
+    w.set_calendar("team", "2026-03-03 away\n")
+    w.add("job", "0 * * * *", calendars=("team:skip",))
+    w.run_until(utc("2026-03-05T12:30:00"))
+    w.clock.step(-7200)
+    w.set_calendar("team", "2026-03-05 away\n2026-03-01 past\n")
+    w.clock.step(-7200)
+    w.set_calendar("team", "2026-03-06 away\n")
+    w.run_until(utc("2026-03-07T12:30:00"))
+    assert w.store.job("job").revision == 3
+    w.check()
+
+
+def test_new_zone_data_begin_a_new_era(world: Worlds) -> None:
+    w = world()
+    w.add("job", "0 9 * * *", tz="Europe/Berlin")
+    w.add("plain", "0 9 * * *")
+    follow_zone_data(w.store, w.clock.wall, "2001a")
+    w.run_until(utc("2026-03-04T12:00:00"))
+    assert (w.store.job("job").revision, w.store.job("plain").revision) == (2, 1)
+    revisions = w.store.past(w.store.ever(["job"])[0]).revisions
+    assert revisions[-1].tzdata == tzdata_version().version
+    w.check()
+
+
+def test_zone_data_that_changed_while_a_fire_time_was_due_begin_with_it(world: Worlds) -> None:
+    w = world()
+    w.add("job", "0 9 * * *", tz="Europe/Berlin")
+    w.store.set_fact("tzdata", "2001a")
+    w.be_down_until(utc("2026-03-04T12:00:00"))
+    w.run_until(utc("2026-03-05T12:00:00"))
+    revisions = w.store.past(w.store.ever(["job"])[0]).revisions
+    assert [one.since for one in revisions] == [w.born, utc("2026-03-02T08:00:00") - 1]
+    w.check()
+
+
+def test_rows_of_other_zone_data_prove_nothing_but_are_told(world: Worlds) -> None:
+    w = world()
+    w.add("job", "0 9 * * *", tz="Europe/Berlin")
+    w.run_until(utc("2026-03-04T12:00:00"))
+    with closing(sqlite3.connect(w.place.database)) as db:
+        db.execute("UPDATE definition SET tzdata = '2001a'")
+        db.execute("UPDATE run SET fire_at = fire_at + 3600000000, last_fire_at = last_fire_at + 3600000000")
+        db.commit()
+    proof = proof_of(w, "job")
+    assert proof.total == 0
+    assert {one.kind for one in proof.unproven} >= {Kind.MISSING, Kind.EXTRA}
+
+
+def test_a_queued_run_of_a_removed_job_is_a_contradiction(world: Worlds) -> None:
+    w = world(slots=0)
+    w.add("job", "0 9 * * *")
+    w.run_until(utc("2026-03-02T12:00:00"))
+    w.remove("job")
+    w.check()
+    with closing(sqlite3.connect(w.place.database)) as db:
+        db.execute("UPDATE run SET state = 'queued', outcome = NULL, finished_at = NULL")
+        db.commit()
+    (found,) = proof_of(w, "job").contradictions
+    assert found.text == "it is queued, and its job is removed"
+
+
+def test_a_live_scheduler_that_leaves_due_fire_times_alone_is_a_contradiction(world: Worlds) -> None:
+    w = world()
+    w.add("job", "0 9 * * *")
+    w.be_down_until(utc("2026-03-02T12:00:00"))
+    (job_id,) = w.store.ever(["job"])
+    assert not prove(w.store, job_id, w.clock.wall).total
+    (found,) = prove(w.store, job_id, w.clock.wall, alive=True).contradictions
+    assert found.text.startswith("a scheduler is running")
+
+
+def test_the_lives_of_schedulers_are_remembered(world: Worlds) -> None:
+    w = world()
+    w.add("job", "* * * * *")
+    w.run_until(utc("2026-03-02T00:05:00"))
+    w.be_down_until(utc("2026-03-02T01:00:00"))
+    w.run_until(utc("2026-03-02T01:05:00"))
+    lives = w.store.lives(utc("2026-03-02T00:30:00"), utc("2026-03-02T02:00:00"))
+    assert [life.started_at for life in lives] == [utc("2026-03-02T00:00:00"), utc("2026-03-02T01:00:00")]
+    assert [life.stopped_at for life in lives] == [None, None]
