@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cronq import events
 from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run, State
 from cronq.store.base import Store
+from cronq.worker.cap import INCOMPLETE
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class Tally:
 EXPECTED_FROM = 12
 """Newest successes of a job from which the duration of the next one is guessed."""
 
-Tail = Callable[[AttemptEnd], tuple[str, ...]]
+Tail = Callable[[Claim, AttemptEnd], tuple[str, ...]]
 """Gives the last lines that an attempt printed, of those attempts whose lines are wanted."""
 
 
@@ -131,9 +132,11 @@ class Reporter:
                 None if is_done else (after.available_at - now) / SECOND,
                 after.failures,
                 claim.definition.retries,
-                self._tail(end),
+                self._tail(claim, end),
             )
         )
+        if end.reason.endswith(INCOMPLETE):
+            self.notice(now, "warning", f"{claim.run.job} #{claim.run.id}: {INCOMPLETE}")
         for survivor in end.survivors:
             self.notice(now, "warning", f"{claim.run.job} #{claim.run.id}: process {survivor} survived KILL")
 

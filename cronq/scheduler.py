@@ -117,7 +117,7 @@ class Scheduler:
         boot_id: str,
         options: Options | None = None,
         tell: events.Sink = events.ignore,
-        tail: Tail = lambda _end: (),
+        tail: Tail = lambda _claim, _end: (),
     ) -> None:
         """Take over a store whose lock is held.
 

@@ -16,13 +16,14 @@ from types import FrameType
 from cronq import events, lock
 from cronq.doorbell import Doorbell
 from cronq.errors import ExitCode, StoreFull
-from cronq.model import AttemptEnd, Outcome
+from cronq.model import AttemptEnd, Claim, Outcome
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, open_store
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
 from cronq.waiting import SystemClock
 from cronq.worker import kernel
+from cronq.worker.environment import secrets_now
 from cronq.worker.files import tail_lines
 from cronq.worker.pool import Pool
 
@@ -69,8 +70,10 @@ def run_scheduler(
         boot_id = kernel.boot_id()
         workers = Pool(clock, place, size=options.slots, boot_id=boot_id)
 
-        def tail(end: AttemptEnd) -> tuple[str, ...]:
-            return tail_lines(place.log_file(*end.key)) if wants_tail(end.outcome) else ()
+        def tail(claim: Claim, end: AttemptEnd) -> tuple[str, ...]:
+            if not wants_tail(end.outcome):
+                return ()
+            return tail_lines(place.log_file(*end.key), masker=secrets_now(claim.definition, environ))
 
         redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
 

@@ -88,6 +88,7 @@ def run_document(run: Run, attempt: Attempt | None) -> dict[str, object]:
         "revision": run.revision,
         "stop_reason": run.stop_reason,
         "worker": run.worker,
+        "output_bytes": attempt.output_bytes if attempt else None,
     }
 
 
@@ -109,4 +110,5 @@ def attempt_document(attempt: Attempt) -> dict[str, object]:
         "system_s": usage.system_s if usage else None,
         "max_rss_bytes": usage.max_rss if usage else None,
         "worker": attempt.worker,
+        "output_bytes": attempt.output_bytes,
     }

@@ -16,6 +16,10 @@ from cronq.cli._app import CronqCommand
 from cronq.errors import CronqError, DurationError, UsageError
 from cronq.model import CatchUp, OnCrash, Overlap
 from cronq.render.text import plain
+from cronq.sizes import parse_size
+
+LEAST_OUTPUT = 64 * 1024
+"""The smallest cap of output: a head and a tail that are worth reading."""
 
 Text = str | None
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -127,6 +131,12 @@ def definition_options(
     ] = None,
     priority: Annotated[
         Text, typer.Option("--priority", metavar="N", help="Higher ones run first (default: 0).")
+    ] = None,
+    max_output: Annotated[
+        Text,
+        typer.Option(
+            "--max-output", metavar="SIZE", help="Keep so much of what a run prints (default: 64M)."
+        ),
     ] = None,
     valid_from: Annotated[
         Text, typer.Option("--from", metavar="TIME", help="No fire time before this date or instant.")
@@ -322,6 +332,7 @@ FIELDS = (
     Field("open_files", "open_files", partial(or_none, read=partial(_limit, name="open_files"))),
     Field("umask", "umask", partial(or_none, read=partial(_limit, name="umask"))),
     Field("user", "user", partial(or_none, read=partial(_limit, name="user"))),
+    Field("max_output", "max_output", partial(or_none, read=partial(parse_size, least=LEAST_OUTPUT))),
 )
 
 ENUMS: Mapping[str, type[StrEnum]] = {

@@ -109,7 +109,7 @@ keys that end in _s; what does not apply is null, never absent.
   runs      runs[]: id job trigger state outcome reason fire_at last_fire_at
             fire_count logical_at queued_at available_at started_at finished_at lag_s
             duration_s attempt failures exit_code signal priority revision stop_reason
-            worker
+            worker output_bytes
   trigger, retry, cancel   runs[]: as runs; with --wait, as they ended
   next      fire_times[]: at local tz schedule job starts_at note; with --count or
             --calendar counts[]: unit first starts_at ends_at tz schedule job count

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import codecs
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
+from cronq.cli._output import OutputWriter
 from cronq.cli._runs import run_number
 from cronq.cli._session import Session
 from cronq.errors import JobNotFound, RunNotFound, StoreError, UsageError
-from cronq.model import Attempt, Run, State
-from cronq.render.text import plain
+from cronq.masking import LEAST, is_too_short
+from cronq.model import Attempt, Definition, Outcome, Run, State
 from cronq.render.words import attempt_word
+from cronq.sizes import short_size
 from cronq.store import RunDetail, RunQuery, Store
+from cronq.worker.environment import secrets_now, variables_now
+from cronq.worker.reading import Gap, LogReader
 
 USAGE = "logs RUN|NAME [options]"
 EXAMPLES = ("cronq logs backup", "cronq logs 812 -f")
 POLL_S = 0.2
-_CHUNK = 65_536
 _PAGE = 200
 
 
@@ -37,7 +40,8 @@ def command(
 ) -> int:
     """Show what a run wrote to standard output and standard error; of a job, its newest run.
 
-    On a terminal, control characters in the output are shown, not obeyed; into a pipe it goes as it is.
+    On a terminal, control characters in the output are shown, not obeyed; into a pipe it goes as it is, but
+    for secret values (--secret), which are masked everywhere.
     """
     session = Session.of(ctx)
     with session.store(read_only=True) as store:
@@ -45,14 +49,35 @@ def command(
         if follow:
             _wait_for_start(session, store, run.id, attempt)
         chosen = _attempt(store.run(run.id), attempt)
+        definition = store.definition(run.job_id, run.revision)
         path = session.place.log_file(run.id, chosen.attempt)
         if session.for_people:
-            word = attempt_word(chosen, ascii_only=session.terminal.ascii_only)
-            session.tell(f"{run.job} #{run.id}, attempt {chosen.attempt}: {word.text}")
-        _Output(session, run, chosen.attempt).show(
-            _pieces(session, store, path, chosen, lines=lines, follow=follow), whole=not follow
+            _tell_header(session, run, chosen, definition)
+        about = {"run": run.id, "job": run.job, "attempt": chosen.attempt}
+        writer = OutputWriter(
+            session, about, secrets_now(definition, session.environment.environ), definition.max_output
         )
+        pieces = _pieces(
+            session, store, path, chosen, limit=definition.max_output, lines=lines, follow=follow
+        )
+        writer.write(pieces, whole=not follow)
     return 0
+
+
+def _tell_header(session: Session, run: Run, attempt: Attempt, definition: Definition) -> None:
+    word = attempt_word(attempt, ascii_only=session.terminal.ascii_only)
+    parts = [f"{run.job} #{run.id}, attempt {attempt.attempt}: {word.text}"]
+    if attempt.outcome is Outcome.SUCCESS and attempt.reason:
+        parts.append(attempt.reason)
+    limit, printed = definition.max_output, attempt.output_bytes
+    if limit is not None and printed is not None and printed > limit:
+        parts.append(f"it printed {short_size(printed)}, of which {short_size(limit)} are kept")
+    session.tell("; ".join(parts))
+    if definition.secrets:
+        values = variables_now(definition, session.environment.environ)
+        for name in definition.secrets:
+            if name in values and is_too_short(values[name]):
+                session.note(f"{name} is shorter than {LEAST} characters, and is not masked")
 
 
 def _run(store: Store, what: str) -> Run:
@@ -107,39 +132,52 @@ def _wait_for_start(session: Session, store: Store, run_id: int, number: int | N
 
 
 def _pieces(
-    session: Session, store: Store, path: Path, attempt: Attempt, *, lines: int | None, follow: bool
-) -> Iterator[bytes]:
+    session: Session,
+    store: Store,
+    path: Path,
+    attempt: Attempt,
+    *,
+    limit: int | None,
+    lines: int | None,
+    follow: bool,
+) -> Iterator[bytes | Gap]:
     """Yield the output, piece by piece; following, until the attempt has ended."""
-    file: BinaryIO
     try:
-        file = path.open("rb")
+        fd = _opened(path)
     except FileNotFoundError:
         if attempt.outcome is not None and attempt.started_at is None:
             return  # nothing was started: the reason is in the ledger
         if not follow:
             _raise_missing(path, attempt)
-        file = _appearing(session, store, path, attempt)
+        fd = _appearing(session, store, path, attempt)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
+    try:
+        reader = LogReader(fd, limit)
         if lines is not None:
-            _seek_last_lines(file, lines)
-        yield from iter(lambda: file.read(_CHUNK), b"")
+            reader.seek_last_lines(lines)
+        yield from reader.pieces()
         while follow:
             # The state first, then the rest: what is written before the end is never overlooked.
             ended = _has_ended(store, attempt)
-            yield from iter(lambda: file.read(_CHUNK), b"")
+            yield from reader.pieces()
             if ended:
                 return
             session.environment.sleep(POLL_S)
+    finally:
+        os.close(fd)
 
 
-def _appearing(session: Session, store: Store, path: Path, attempt: Attempt) -> BinaryIO:
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _appearing(session: Session, store: Store, path: Path, attempt: Attempt) -> int:
     while not path.exists():
         if _has_ended(store, attempt):
             _raise_missing(path, attempt)
         session.environment.sleep(POLL_S)
-    return path.open("rb")
+    return _opened(path)
 
 
 def _raise_missing(path: Path, attempt: Attempt) -> None:
@@ -151,80 +189,3 @@ def _raise_missing(path: Path, attempt: Attempt) -> None:
 def _has_ended(store: Store, attempt: Attempt) -> bool:
     attempts = store.run(attempt.run_id).attempts
     return any(one.attempt == attempt.attempt and one.outcome is not None for one in attempts)
-
-
-def _seek_last_lines(file: BinaryIO, count: int) -> None:
-    """Move to where the last lines begin, reading from the end: a log may be large."""
-    position = file.seek(0, 2)
-    if count == 0:
-        return
-    newlines = 0
-    first = True
-    while position > 0:
-        size = min(_CHUNK, position)
-        position -= size
-        file.seek(position)
-        block = file.read(size)
-        if first and block.endswith(b"\n"):
-            newlines -= 1  # the one that ends the last line begins none
-        first = False
-        found = block.count(b"\n")
-        if newlines + found >= count:
-            at = len(block)
-            for _ in range(count - newlines):
-                at = block.rindex(b"\n", 0, at)
-            file.seek(position + at + 1)
-            return
-        newlines += found
-    file.seek(0)
-
-
-class _Output:
-    """Writes output as the reader can bear it."""
-
-    def __init__(self, session: Session, run: Run, attempt: int) -> None:
-        self._session = session
-        self._about = {"run": run.id, "job": run.job, "attempt": attempt}
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._line = ""
-
-    def show(self, pieces: Iterator[bytes], *, whole: bool) -> None:
-        """Write all pieces.
-
-        Args:
-            pieces: As they come.
-            whole: For JSON: one object when all is there, instead of one a line.
-        """
-        if self._session.options.json:
-            self._json(pieces, whole=whole)
-            return
-        out = self._session.terminal.out
-        buffer = None if self._session.terminal.out_is_tty else getattr(out, "buffer", None)
-        for piece in pieces:
-            if buffer is not None:
-                buffer.write(piece)
-                buffer.flush()
-            else:
-                out.write(self._shown(self._decoder.decode(piece)))
-                out.flush()
-
-    def _shown(self, text: str) -> str:
-        if not self._session.terminal.out_is_tty:
-            return text
-        return plain(text.replace("\r\n", "\n"), keep="\n\t")
-
-    def _json(self, pieces: Iterator[bytes], *, whole: bool) -> None:
-        lines: list[str] = []
-        for piece in pieces:
-            *complete, self._line = (self._line + self._decoder.decode(piece)).split("\n")
-            if whole:
-                lines += complete
-            else:
-                for line in complete:
-                    self._session.json_line({**self._about, "line": line})
-        if self._line and whole:
-            lines.append(self._line)
-        elif self._line:
-            self._session.json_line({**self._about, "line": self._line})
-        if whole:
-            self._session.json({**self._about, "lines": lines})

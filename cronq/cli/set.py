@@ -49,9 +49,9 @@ def command(
     """Change a job: what is named changes, all else stays.
 
     Fire times that are due already are settled under the old definition; runs that exist keep theirs.
-    `none` takes away what --timeout, --env-file, --stdin, --max-running, --keep, --from, --until,
-    --calendar, --blackout, --jitter, --assert, --lock or a limit gave. Those that may be repeated are
-    given anew as a whole.
+    `none` takes away what --timeout, --env-file, --stdin, --max-running, --max-output, --keep, --from,
+    --until, --calendar, --blackout, --jitter, --assert, --lock or a limit gave. Those that may be repeated
+    are given anew as a whole.
     """
     session = Session.of(ctx)
     if not words:

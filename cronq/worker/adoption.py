@@ -25,6 +25,7 @@ from cronq.worker.endings import Begun, Exit
 from cronq.worker.guard import WorkerGuard
 from cronq.worker.left_ends import end_file, read_left_end
 from cronq.worker.oom import KillCounter
+from cronq.worker.output import output_of, settled
 from cronq.worker.process import STORE_BOUND_S
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -89,6 +90,7 @@ class InheritedCommand:
         self._exit: Exit | None = None
         self._look_at = 0.0
         self._search_until = clock.monotonic() + LOOK_AGAIN_S
+        self._output = output_of(claim, place, clock.monotonic())
 
     @property
     def key(self) -> AttemptKey:
@@ -106,16 +108,20 @@ class InheritedCommand:
 
     def deadline(self) -> float | None:
         """Return when to step it because of time."""
-        ladder = self._watch.deadline()
-        if self._tree is not None and self._pidfd is not None and self._exit is None:
-            return ladder
         # The leftovers of the command are not watched one by one.
-        return self._look_at if ladder is None else min(ladder, self._look_at)
+        is_watched = self._tree is not None and self._pidfd is not None and self._exit is None
+        times = (self._watch.deadline(), self._output.look_at, None if is_watched else self._look_at)
+        return min((at for at in times if at is not None), default=None)
 
     def step(self) -> AttemptEnd | None:
         """Find the command, wait for it, carry on its ladder; return its end when nothing of it is left."""
         now = self._clock.monotonic()
         self._look_at = now + _SEARCH_AGAIN_S
+        self._output.look(now)
+        end = self._step(now)
+        return None if end is None else settled(end, self._output)
+
+    def _step(self, now: float) -> AttemptEnd | None:
         if self._tree is None and not self._find():
             return self._step_unseen(now)
         self._wait()
@@ -270,6 +276,7 @@ class EarlierAttempt:
         self._tree = ProcessTree(0 if hint is None else hint.pid, self._members)
         self._sent: set[int] = set()
         self._look_at = 0.0
+        self._output = output_of(self._claim, place, clock.monotonic())
 
     @property
     def key(self) -> AttemptKey:
@@ -296,8 +303,8 @@ class EarlierAttempt:
 
     def deadline(self) -> float | None:
         """Return when to step it because of time."""
-        ladder = None if self._has_worker() else self._watch.deadline()
-        return self._look_at if ladder is None else min(ladder, self._look_at)
+        times = () if self._has_worker() else (self._watch.deadline(), self._output.look_at)
+        return min((at for at in (self._look_at, *times) if at is not None), default=None)
 
     def step(self) -> AttemptEnd | None:
         """Look who lives; return the end when neither does."""
@@ -317,14 +324,16 @@ class EarlierAttempt:
         except OSError:
             return None
         if left is not None:
+            self._output.finish_after(left)
             return left
+        self._output.look(now)
         if liveness.is_attempt_alive(self._place, self.key):
             self._command = self._command or liveness.attempt_hint(self._place, self.key)
             if _carry_on_ladder(self._watch, self._tree, self._command, now):
                 self._look_at = now + _SEARCH_AGAIN_S
             if not self._watch.gave_up:
                 return None
-        return self._unknown_end()
+        return settled(self._unknown_end(), self._output)
 
     def stop(self, reason: str, *, at_once: bool) -> None:
         """Ask the worker, or begin the ladder here."""

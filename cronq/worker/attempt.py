@@ -15,12 +15,13 @@ from cronq.store.location import Place
 from cronq.worker import endings, kernel, liveness
 from cronq.worker.confine import Confinement, ConfinementError, confinement_of, start_process
 from cronq.worker.endings import Begun, Exit
-from cronq.worker.environment import EnvironmentFileError, command_environment
+from cronq.worker.environment import EnvironmentFileError, command_environment, secrets_in
 from cronq.worker.files import open_input, open_log
 from cronq.worker.inbox import Inbox
 from cronq.worker.liveness import AttemptLocks, Hint
 from cronq.worker.messages import Stop
 from cronq.worker.oom import KillCounter
+from cronq.worker.output import Output
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
 
@@ -28,7 +29,11 @@ OnStart = Callable[[AttemptStart], None]
 
 
 class CommandAttempt:
-    """Executes a claim with an argument vector or a shell line."""
+    """Executes a claim with an argument vector or a shell line.
+
+    Attributes:
+        output: What it prints.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class CommandAttempt:
         self._inbox = inbox
         self._oom = oom
         self._exit: Exit | None = None
+        self.output = Output(place.log_file(*claim.key), claim.definition.max_output, clock.monotonic())
 
     def execute(self, boot_id: str, on_start: OnStart) -> AttemptEnd:
         """Start the command and return how it ended, when nothing of it is left.
@@ -85,6 +91,7 @@ class CommandAttempt:
             confinement = confinement_of(claim.definition)
             inherited = self._inherited if confinement is None else confinement.variables(self._inherited)
             environment = command_environment(claim, inherited, now)
+            self.output.masker = secrets_in(claim.definition, environment)
             return self._spawn(environment, lock_fd, confinement)
         except ConfinementError as error:
             return endings.end_unstarted(claim, f"limit_error: {error}", now=now)
@@ -131,6 +138,7 @@ class CommandAttempt:
         while True:
             self._reap(begun)
             now = clock.monotonic()
+            self.output.look(now)
             if self._exit is not None:
                 tree.is_led = False
                 watch.exited(now, leftovers=tree.has_members())
@@ -163,9 +171,9 @@ class CommandAttempt:
                 )
 
     def _listen(self, watch: Supervision) -> None:
-        """Sleep until the tree changes, the ladder's next step is due, or somebody wants it stopped."""
-        deadline = watch.deadline()
-        messages = self._inbox.wait(None if deadline is None else deadline - clock.monotonic())
+        """Sleep until the tree changes, something is due, or somebody wants it stopped."""
+        times = [at for at in (watch.deadline(), self.output.look_at) if at is not None]
+        messages = self._inbox.wait(min(times) - clock.monotonic() if times else None)
         now = clock.monotonic()
         for message in messages:
             if isinstance(message, Stop) and message.key == self._claim.key:

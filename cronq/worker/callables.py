@@ -17,11 +17,12 @@ from types import FrameType
 from typing import Any
 
 from cronq import clock
+from cronq.masking import Masker
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Outcome, Usage
 from cronq.store.location import Place
 from cronq.worker import endings, kernel
 from cronq.worker.endings import Begun, Exit
-from cronq.worker.environment import EnvironmentFileError, command_environment
+from cronq.worker.environment import EnvironmentFileError, command_environment, secrets_in
 from cronq.worker.files import open_input, open_log
 from cronq.worker.inbox import Inbox
 from cronq.worker.liveness import AttemptLocks, Hint, write_hint
@@ -47,6 +48,7 @@ class CallableAttempt:
 
     Attributes:
         is_soiled: A callable left a thread behind, so this process should not execute another one.
+        masker: Knows the secret values of the last one.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class CallableAttempt:
         self._exit_code: int | None = None
         self._request: Stop | None = None
         self.is_soiled = False
+        self.masker = Masker()
 
     def execute(self, claim: Claim, boot_id: str, on_start: Callable[[AttemptStart], None]) -> AttemptEnd:
         """Call the function and return how it ended.
 
         Dies: The callable dies with this process; the pool sees how.
         """
+        self.masker = Masker()
         try:
             lock_fd = self._locks.take(claim.key)
         except OSError as error:
@@ -188,6 +192,7 @@ class CallableAttempt:
         """
         definition = claim.definition
         environment = command_environment(claim, self._inherited, begun.at)
+        self.masker = secrets_in(definition, environment)
         log_fd = open_log(self._place.log_file(*claim.key))
         stdin_fd = -1
         try:

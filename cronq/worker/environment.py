@@ -6,13 +6,15 @@ job's PATH; its file of variables; its variables; what cronq says about the run.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from cronq.clock import datetime_from_us
 from cronq.errors import TimezoneError
-from cronq.model import SECOND, Claim, Micros
+from cronq.masking import Masker
+from cronq.model import SECOND, Claim, Definition, Micros
 from cronq.worker.files import read_regular
 
 INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR")
@@ -52,6 +54,32 @@ def command_environment(claim: Claim, inherited: Mapping[str, str], now: Micros)
     environment |= definition.env
     environment |= _about_the_run(claim, now)
     return environment
+
+
+def secrets_in(definition: Definition, environment: Mapping[str, str]) -> Masker:
+    """Return what masks the secrets of a job whose command has this environment."""
+    return Masker(environment[name] for name in definition.secrets if name in environment)
+
+
+def secrets_now(definition: Definition, environ: Mapping[str, str]) -> Masker:
+    """Return what masks the secrets of a job, as far as they can be known without its worker.
+
+    Args:
+        definition: Under which it was executed.
+        environ: The environment of this process, which takes the place of the scheduler's.
+    """
+    if not definition.secrets:
+        return Masker()
+    return secrets_in(definition, variables_now(definition, environ))
+
+
+def variables_now(definition: Definition, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a job whatever the run; without those of its file if that cannot be read."""
+    variables = inherited_part(environ)
+    if definition.env_file is not None:
+        with contextlib.suppress(EnvironmentFileError):
+            variables |= read_env_file(Path(definition.cwd) / definition.env_file)
+    return {**variables, "PATH": definition.path, **dict(definition.env)}
 
 
 def _about_the_run(claim: Claim, now: Micros) -> dict[str, str]:

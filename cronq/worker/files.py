@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from cronq.masking import Masker
+
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
@@ -92,13 +94,17 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     return data
 
 
-def tail_lines(path: Path, count: int = 3, max_bytes: int = 4096) -> tuple[str, ...]:
+def tail_lines(
+    path: Path, count: int = 3, max_bytes: int = 4096, masker: Masker | None = None
+) -> tuple[str, ...]:
     """Return the last lines of a file that are not blank, oldest first; empty if it cannot be read.
 
     Args:
         path: A log file, in any encoding; what is not UTF-8 is replaced.
         count: At most so many lines.
-        max_bytes: Only so much of the end is looked at; a line that begins before it is cut.
+        max_bytes: Only so much of the end is looked at, and of a log that was cut the tail is longer; a line
+            that begins before it is cut.
+        masker: Knows the secret values that it may hold.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _SAFE)
@@ -111,5 +117,8 @@ def tail_lines(path: Path, count: int = 3, max_bytes: int = 4096) -> tuple[str, 
         return ()
     finally:
         os.close(fd)
+    if masker:
+        stream = masker.stream(starts_amid=size > max_bytes)
+        data = stream.feed(data) + stream.flush()
     lines = [line.rstrip() for line in data.decode("utf-8", "replace").splitlines()]
     return tuple([line for line in lines if line][-count:])

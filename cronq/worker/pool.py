@@ -27,9 +27,10 @@ from cronq.worker.base import Lost, Report
 from cronq.worker.endings import Begun
 from cronq.worker.files import make_folder
 from cronq.worker.launching import launch, start_fork_server
-from cronq.worker.left_ends import leave_end, remove_left_end
+from cronq.worker.left_ends import end_file, leave_end, read_left_end, remove_left_end
 from cronq.worker.messages import Leaving, Ready, WorkerSetup
 from cronq.worker.oom import KillCounter
+from cronq.worker.output import output_of, settled
 from cronq.worker.reaper import Reaper
 from cronq.worker.slot import Phase, Slot, end_of_lost_callable
 
@@ -166,7 +167,10 @@ class Pool:
             raise InvariantError(f"{claim.worker} is not idle")
         if not self._adoptions:
             self._oom.mark()  # what was killed before is no proof for what dies without a worker later
-        slot.assign(claim, self._clock.monotonic())
+        now = self._clock.monotonic()
+        slot.assign(claim, now)
+        if claim.definition.command.kind is CommandKind.PYTHON:
+            slot.output = output_of(claim, self._place, now)
         self._wanted = max(0, self._wanted - 1)
 
     def stop(self, key: AttemptKey, reason: str) -> None:
@@ -235,6 +239,7 @@ class Pool:
             if stuck or (slot.guard is not None and slot.guard.is_over(now)):
                 slot.signal(signal.SIGKILL)
             slot.nudge(now)
+            slot.look_after_output(now)
         self._dismiss(now)
         self._staff(now)
         reports, self._reports = self._reports, []
@@ -335,12 +340,16 @@ class Pool:
         claim = slot.claim
         if claim is None:
             return
-        if slot.start is None and not liveness.was_started(self._place, claim.key):
+        now = self._clock.monotonic()
+        if (left := _left_end(self._place, claim.key)) is not None:
+            # It was killed while it gave the log its final form.
+            output_of(claim, self._place, now).finish_after(left)
+            self._conclude(left)
+        elif slot.start is None and not liveness.was_started(self._place, claim.key):
             self._conclude(end_never_started(claim, self._clock.now()))
         elif claim.definition.command.kind is CommandKind.PYTHON:
-            self._conclude(
-                end_of_lost_callable(slot, claim, self._place, exit_code, self._clock.now(), self._oom)
-            )
+            end = end_of_lost_callable(slot, claim, self._place, exit_code, self._clock.now(), self._oom)
+            self._conclude(settled(end, slot.output or output_of(claim, self._place, now)))
         else:
             begun = None
             if slot.start is not None:
@@ -432,3 +441,10 @@ class Pool:
         for slot in sorted(idle, key=lambda slot: slot.since)[:-1]:
             if slot.since + self._idle_s <= now:
                 slot.leave(now)
+
+
+def _left_end(place: Place, key: AttemptKey) -> AttemptEnd | None:
+    try:
+        return read_left_end(end_file(place, key))
+    except OSError:
+        return None

@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection
 
 from cronq import clock, doorbell
 from cronq.errors import StoreError
-from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind, Outcome
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind, Outcome
 from cronq.worker import kernel, limits, liveness, oom
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.callables import CallableAttempt
 from cronq.worker.environment import inherited_part
 from cronq.worker.inbox import Inbox
-from cronq.worker.left_ends import leave_end
+from cronq.worker.left_ends import leave_end, remove_left_end
 from cronq.worker.messages import (
     Acknowledged,
     Execute,
@@ -29,6 +29,7 @@ from cronq.worker.messages import (
     ToWorker,
     WorkerSetup,
 )
+from cronq.worker.output import Output
 
 STORE_BOUND_S = 60.0
 """How long an orphaned worker tries to reach the store before it leaves a note instead."""
@@ -74,6 +75,7 @@ class Worker:
         self._end: AttemptEnd | None = None
         self._attempts = 0
         self._is_leaving = False
+        self._has_left_end = False
 
     def work(self) -> None:
         """Take messages until it is time to leave, and leave nothing unwritten."""
@@ -95,7 +97,13 @@ class Worker:
     def _execute(self, claim: Claim) -> None:
         self._start = None
         if claim.definition.command.kind is CommandKind.PYTHON:
-            self._end = self._callables.execute(claim, self._setup.boot_id, self._on_start)
+            end = self._callables.execute(claim, self._setup.boot_id, self._on_start)
+            output = Output(
+                self._setup.place.log_file(*claim.key),
+                claim.definition.max_output,
+                clock.monotonic(),
+                self._callables.masker,
+            )
         else:
             # A late signal for a callable that is over. For a command the pool sends messages alone.
             self._inbox.asked = None
@@ -107,7 +115,9 @@ class Worker:
                 inbox=self._inbox,
                 oom=self._oom,
             )
-            self._end = attempt.execute(self._setup.boot_id, self._on_start)
+            end = attempt.execute(self._setup.boot_id, self._on_start)
+            output = attempt.output
+        self._end = self._conclude(end, output)
         self._attempts += 1
         is_worn = self._attempts >= self._setup.most_attempts
         # Threads and processes that are left would be taken for those of the next attempt.
@@ -116,12 +126,26 @@ class Worker:
             self._inbox.send(Leaving())
         self._inbox.send(self._end)
 
+    def _conclude(self, end: AttemptEnd, output: Output) -> AttemptEnd:
+        """Return the end with what is known of its output, which gets its final form."""
+        end = output.concluded(end)
+        if end.survivors:
+            return end  # they may still write
+        if output.is_long_to_finish:
+            # If this worker is killed meanwhile, the true end is known all the same.
+            with contextlib.suppress(OSError):
+                leave_end(self._setup.place, end)
+                self._has_left_end = True
+        output.finish()
+        return end
+
     def _on_start(self, start: AttemptStart) -> None:
         self._start = start
         self._inbox.send(start)
 
     def _forget(self, message: Acknowledged) -> None:
         self._locks.give_back(message.key)
+        self._remove_left_end(message.key)
         if self._end is not None and self._end.key == message.key:
             self._end = None
 
@@ -137,6 +161,7 @@ class Worker:
             try:
                 self._record(end)
                 liveness.remove_attempt(place, end.key)
+                self._remove_left_end(end.key)
                 break
             except StoreError:
                 if clock.monotonic() + delay_s >= deadline:
@@ -146,6 +171,11 @@ class Worker:
             clock.sleep(delay_s)
             delay_s = min(delay_s * 2, _STORE_MAX_DELAY_S)
         doorbell.ring(place.bell)
+
+    def _remove_left_end(self, key: AttemptKey) -> None:
+        if self._has_left_end:
+            remove_left_end(self._setup.place, key)
+            self._has_left_end = False
 
     def _record(self, end: AttemptEnd) -> None:
         from cronq.store import open_store

@@ -26,6 +26,7 @@ from cronq.worker.messages import (
     encode,
 )
 from cronq.worker.oom import KillCounter
+from cronq.worker.output import Output
 
 _EXIT_CODE_BOUND_S = 1.0
 _UNKNOWN_EXIT_CODE = 255
@@ -53,6 +54,7 @@ class Slot:
         started: When it said so, monotonic.
         guard: Its bound while BUSY.
         stop_request: What it was asked to stop with.
+        output: What its callable prints, which it cannot look after itself.
         is_leaving: It said that it takes no further claim.
         death_fd: Becomes readable when it dies.
     """
@@ -69,6 +71,7 @@ class Slot:
         self.end: AttemptEnd | None = None
         self.guard: WorkerGuard | None = None
         self.stop_request: Stop | None = None
+        self.output: Output | None = None
         self.is_leaving = False
         self._nudge_at: float | None = None
         self.pid = process.pid or 0
@@ -93,7 +96,7 @@ class Slot:
         self._enter(Phase.BUSY, now)
         self._nudge_at = None
         self.claim = claim
-        self.start = self.end = self.stop_request = None
+        self.start = self.end = self.stop_request = self.output = None
         self.started = now
         self.guard = WorkerGuard(now, claim.definition)
         self._send(Execute(claim))
@@ -140,8 +143,14 @@ class Slot:
         """Return when to see to it because of time."""
         if self.phase is not Phase.BUSY or self.guard is None:
             return None
-        times = [moment for moment in (self.guard.deadline(), self._nudge_at) if moment is not None]
-        return min(times, default=None)
+        look_at = None if self.output is None else self.output.look_at
+        times = (self.guard.deadline(), self._nudge_at, look_at)
+        return min((moment for moment in times if moment is not None), default=None)
+
+    def look_after_output(self, now: float) -> None:
+        """Keep the output of a callable within its cap."""
+        if self.phase is Phase.BUSY and self.output is not None:
+            self.output.look(now)
 
     def nudge(self, now: float) -> None:
         """Send the signal that interrupts a callable, if it is time: in a callable, it reads no messages."""
