@@ -146,6 +146,8 @@ ExecStart=%h/.local/bin/cronq run
 # TERM lets running jobs finish; what is left after TimeoutStopSec is killed.
 KillMode=mixed
 TimeoutStopSec=90
+# What a job leaves running is found by its control group, even after a crash.
+Delegate=yes
 Restart=on-failure
 # 2: the request is wrong, 4: another scheduler runs; trying again helps neither.
 RestartPreventExitStatus=2 4

@@ -21,6 +21,7 @@ from cronq.model import SECOND, AttemptEnd, AttemptKey, Claim, CommandKind, Micr
 from cronq.store.base import Held
 from cronq.store.location import Place
 from cronq.worker import endings, kernel, liveness
+from cronq.worker.cgroups import WorkerGroups
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.guard import WorkerGuard
 from cronq.worker.left_ends import end_file, read_left_end
@@ -43,6 +44,10 @@ class Adoption(Protocol):
     @property
     def key(self) -> AttemptKey:
         """The attempt."""
+
+    @property
+    def worker(self) -> str:
+        """The worker that began with it."""
 
     @property
     def pid(self) -> int:
@@ -96,6 +101,11 @@ class InheritedCommand:
     def key(self) -> AttemptKey:
         """The attempt."""
         return self._claim.key
+
+    @property
+    def worker(self) -> str:
+        """The worker that was killed."""
+        return self._claim.worker
 
     @property
     def pid(self) -> int:
@@ -248,9 +258,10 @@ class InheritedCommand:
 class EarlierAttempt:
     """An attempt that an earlier scheduler began: its worker, or its command alone, may live."""
 
-    def __init__(self, held: Held, place: Place, clock: Clock) -> None:
+    def __init__(self, held: Held, place: Place, clock: Clock, groups: WorkerGroups) -> None:
         self._claim = held.claim
         self._attempt = held.attempt
+        self._groups = groups
         self._place = place
         self._clock = clock
         definition = held.claim.definition
@@ -284,6 +295,11 @@ class EarlierAttempt:
         return self._claim.key
 
     @property
+    def worker(self) -> str:
+        """The worker of the earlier scheduler."""
+        return self._attempt.worker
+
+    @property
     def pid(self) -> int:
         """None of its processes is our child."""
         return 0
@@ -292,7 +308,7 @@ class EarlierAttempt:
         """Return whether it lives, or left a word about its end, or was never started."""
         return (
             self._has_worker()
-            or liveness.is_attempt_alive(self._place, self.key)
+            or self._has_command()
             or liveness.is_there(end_file(self._place, self.key))
             or self._was_never_started()
         )
@@ -327,7 +343,7 @@ class EarlierAttempt:
             self._output.finish_after(left)
             return left
         self._output.look(now)
-        if liveness.is_attempt_alive(self._place, self.key):
+        if self._has_command():
             self._command = self._command or liveness.attempt_hint(self._place, self.key)
             if _carry_on_ladder(self._watch, self._tree, self._command, now):
                 self._look_at = now + _SEARCH_AGAIN_S
@@ -385,6 +401,11 @@ class EarlierAttempt:
     def _has_worker(self) -> bool:
         return liveness.is_worker_alive(self._place, self._attempt.worker)
 
+    def _has_command(self) -> bool:
+        """Return whether anything of the attempt lives, when its worker is dead."""
+        alive = liveness.is_attempt_alive(self._place, self.key)
+        return alive or bool(self._groups.members(self._attempt.worker))
+
     def _signal_worker(self, number: int) -> None:
         self._worker = self._worker or liveness.worker_hint(self._place, self._attempt.worker)
         if self._worker is not None and self._worker.start_ticks is not None:
@@ -392,11 +413,12 @@ class EarlierAttempt:
 
     def _members(self) -> list[int]:
         leader = 0 if self._command is None else self._command.pid
-        return [
+        found = [
             info.pid
             for info in kernel.all_processes()
             if info.session == leader or liveness.is_of_attempt(self._place, self.key, info.pid)
         ]
+        return [*found, *(pid for pid in self._groups.members(self._attempt.worker) if pid not in found)]
 
     def _unknown_end(self) -> AttemptEnd:
         now = self._clock.now()

@@ -15,6 +15,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from cronq.worker.cgroups import SELF, groups_of
+
 _FIELD = b"oom_kill"
 _SCORE = Path("/proc/self/oom_score_adj")
 _FORWARD = 500
@@ -56,7 +58,7 @@ def step_forward() -> None:
 
 
 def _open_counter() -> int | None:
-    for path in (*counters_of_group(Path("/proc/self")), Path("/proc/vmstat")):
+    for path in (*counters_of_group(SELF), Path("/proc/vmstat")):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -73,41 +75,14 @@ def counters_of_group(process: Path) -> Iterator[Path]:
     A group of version 2 in which the memory controller is off has no counter; that of a group above counts
     for it, too.
     """
-    try:
-        groups = (process / "cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        mounts = (process / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return
-    for line in groups:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "memory" or "memory" in controllers.split(","):
-            for root, point in _mounts(mounts, "cgroup", "memory"):
-                if (folder := _within(group, root, point)) is not None:
-                    yield folder / "memory.oom_control"
-        elif not controllers:
-            for root, point in _mounts(mounts, "cgroup2", ""):
-                folder = _within(group, root, point)
-                while folder is not None:
-                    yield folder / "memory.events"
-                    folder = folder.parent if folder != point else None
-
-
-def _mounts(lines: list[str], kind: str, option: str) -> Iterator[tuple[str, Path]]:
-    """Yield (root, mount point) of the file systems of a kind. Source: proc(5), mountinfo."""
-    for line in lines:
-        head, _, tail = line.partition(" - ")
-        fields, (found, _, options) = head.split(), tail.split(" ", 2)
-        if found == kind and (not option or option in options.split(",")):
-            yield fields[3], Path(fields[4])
-
-
-def _within(group: str, root: str, point: Path) -> Path | None:
-    """Return the folder of a group; None if it lies outside of what is mounted there."""
-    if root == "/":
-        return point / group.lstrip("/")
-    if group == root or group.startswith(f"{root}/"):
-        return point / group[len(root) :].lstrip("/")
-    return None
+    for group in groups_of(process):
+        if "memory" in group.controllers.split(","):
+            yield group.folder / "memory.oom_control"
+        elif not group.controllers:
+            for folder in (group.folder, *group.folder.parents):
+                yield folder / "memory.events"
+                if folder == group.top:
+                    break
 
 
 def _value_in(fd: int) -> int | None:

@@ -24,6 +24,7 @@ from cronq.store.location import Place
 from cronq.worker import kernel, limits, liveness
 from cronq.worker.adoption import Adoption, EarlierAttempt, InheritedCommand, end_never_started
 from cronq.worker.base import Lost, Report
+from cronq.worker.cgroups import WorkerGroups, delegated_group
 from cronq.worker.endings import Begun
 from cronq.worker.files import make_folder
 from cronq.worker.launching import launch, start_fork_server
@@ -88,6 +89,7 @@ class Pool:
         self._reaper: Reaper | None = None
         self._open_files = 0
         self._oom = KillCounter()
+        self._groups = WorkerGroups(place, delegated_group())
 
     def start(self) -> None:
         """Become the sub-reaper, and start the fork server and the first worker. In the main thread.
@@ -200,7 +202,7 @@ class Pool:
         Returns:
             Whether an end will come: it lives, or more is known of its end than that it is over.
         """
-        attempt = EarlierAttempt(held, self._place, self._clock)
+        attempt = EarlierAttempt(held, self._place, self._clock, self._groups)
         if not attempt.is_worth_watching():
             attempt.close()
             return False
@@ -212,6 +214,7 @@ class Pool:
         # Without a descriptor nothing can be listed; the next sweep comes.
         with contextlib.suppress(OSError):
             liveness.sweep_attempts(self._place, held)
+            self._groups.sweep(self._is_needed)
 
     def has_outside(self, holder: str) -> bool:
         """Return whether a process outside that took, or waits for, named locks is alive."""
@@ -335,6 +338,12 @@ class Pool:
         elif slot.phase is Phase.BUSY:
             self._take_over(slot, exit_code)
         slot.bury()
+        self._groups.remove(slot.name)
+
+    def _is_needed(self, worker: str) -> bool:
+        """Return whether a worker lives, or what it left is looked after."""
+        adopted = any(adoption.worker == worker for adoption in self._adoptions.values())
+        return adopted or worker in self._slots or liveness.is_worker_alive(self._place, worker)
 
     def _take_over(self, slot: Slot, exit_code: int | None) -> None:
         claim = slot.claim
@@ -389,6 +398,7 @@ class Pool:
         if end is not None:
             adoption.close()
             del self._adoptions[adoption.key]
+            self._groups.remove(adoption.worker)
             self._conclude(end)
 
     def _stop(self, key: AttemptKey, reason: str, *, at_once: bool) -> None:

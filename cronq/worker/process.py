@@ -16,6 +16,7 @@ from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
 from cronq.worker import kernel, limits, liveness, oom
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.callables import CallableAttempt
+from cronq.worker.cgroups import WorkerGroups, delegated_group
 from cronq.worker.environment import inherited_part
 from cronq.worker.inbox import Inbox
 from cronq.worker.left_ends import leave_end, remove_left_end
@@ -46,6 +47,8 @@ def worker_main(setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker]) -> N
     oom.step_forward()
     limits.restore(setup.open_files)
     lock_fd = liveness.take_lock(liveness.worker_file(setup.place, setup.name))
+    # After the lock: a group whose worker holds none is taken for that of a dead one.
+    WorkerGroups(setup.place, delegated_group()).join(setup.name)
     pid = os.getpid()
     liveness.write_hint(
         lock_fd, liveness.Hint(pid, pid, kernel.start_ticks(pid), setup.boot_id, clock.monotonic())
