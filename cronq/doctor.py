@@ -149,6 +149,9 @@ def _jobs(store: Store) -> Iterator[Finding]:
         for message, hint in _troubles(overview.job, calendars):
             troubles += 1
             yield Finding("job", "error", message, hint)
+    for error in store.unreadable():
+        troubles += 1
+        yield Finding("job", "error", error.message, error.hint)
     if not troubles:
         yield Finding(
             "jobs", "ok", "every schedule can be computed, and every file and user they name is there"

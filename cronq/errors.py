@@ -9,6 +9,7 @@
     ├─ ConflictError                exit 4    JobExists · SchedulerRunning · IllegalTransition · FileTaken
     ├─ StoreError                   exit 5    the store cannot be used
     │  ├─ StoreMissing · StoreTooNew · StoreBusy · StoreCorrupt · StoreUntrusted · StoreFull
+    │  └─ StoreCorrupt: DefinitionUnreadable
     └─ InvariantError               exit 70   a bug in cronq
 
 The leaf is raised, never a built-in across a module's border. How a *job* ended is data
@@ -151,6 +152,30 @@ class StoreBusy(StoreError):
 
 class StoreCorrupt(StoreError):
     """The file is not a database, or a damaged one."""
+
+
+class DefinitionUnreadable(StoreCorrupt):
+    """One job's definition in the database is not one that cronq wrote; the others are fine.
+
+    Attributes:
+        run_id: The run that was made under it, if that is what was asked for.
+        reason: What is wrong with it.
+    """
+
+    job_id: int = 0
+    job: str = ""
+    run_id: int | None = None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, reason: str, *, job_id: int, job: str, run_id: int | None = None) -> DefinitionUnreadable:
+        """Return the error about a job."""
+        error = cls(
+            f"the definition of `{job}` in the database cannot be read: {reason}",
+            hint=f"remove it (cronq remove {job}) and add it anew, or restore a backup",
+        )
+        error.job_id, error.job, error.run_id, error.reason = job_id, job, run_id, reason
+        return error
 
 
 class StoreUntrusted(StoreError):

@@ -23,15 +23,15 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from cronq import __version__, events, plan
+from cronq.aside import set_aside, set_aside_unreadable
 from cronq.clock import Clock
-from cronq.errors import CronqError, ExitCode, StoreError
-from cronq.model import SECOND, AttemptEnd, AttemptStart, Job, Micros, Outcome
+from cronq.errors import CronqError, DefinitionUnreadable, ExitCode, StoreError
+from cronq.model import SECOND, AttemptEnd, AttemptStart, Micros, Outcome
 from cronq.patience import Patience
 from cronq.reporter import Reporter, Tail
 from cronq.rezone import follow_zone_data
-from cronq.schedule.duration import format_duration
-from cronq.steps import ClockWatch, on_this_clock
-from cronq.store import Held, JobChange, Store
+from cronq.steps import ClockSteps, on_this_clock
+from cronq.store import Held, Store
 from cronq.store.base import DueJob
 from cronq.timing import placement_of, times_of
 from cronq.worker.base import Workers
@@ -146,12 +146,13 @@ class Scheduler:
         self._look_outside: float | None = None
         self._leaves_results = False
         self._leaves_all = False
-        self._patience = Patience(
-            store, clock, lambda level, message: self._reporter.notice(clock.now(), level, message)
-        )
+
+        def notice(level: str, message: str) -> None:
+            self._reporter.notice(clock.now(), level, message)
+
+        self._patience = Patience(store, clock, notice)
+        self._steps = ClockSteps(store, clock, notice)
         self._began = clock.monotonic()
-        self._watch = ClockWatch(clock)
-        self._set_back: list[tuple[Micros, Micros]] = []
         self._life: int | None = None
 
     # The life
@@ -166,7 +167,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Look after what an earlier scheduler left, and queue the start-up jobs."""
-        now, _ = self._watch.look()
+        now = self._steps.look()
         self.store.follow_clock_back(None, now=now)
         self._life = self.store.scheduler_started(
             pid=os.getpid(), boot_id=self.boot_id, version=__version__, now=now
@@ -181,14 +182,12 @@ class Scheduler:
 
     def turn(self) -> bool:
         """Do all that can be done now; return whether this scheduler has come to its end."""
-        now, step = self._watch.look()
-        if step:
-            self._notice_step(step, now)
+        now = self._steps.look()
         while self._asked:
             self._answer(self._asked.pop(0), now)
         # Before ends are written: their retries wait by the clock as it is now.
-        if self._set_back:
-            self._patience.attempt(self._follow_clock_back)
+        if self._steps.are_pending:
+            self._patience.attempt(self._steps.follow)
         self._settle(now)
         self._patience.attempt(lambda: self._work(now))
         if self._patience.is_lost and self.stage is Stage.RUNNING:
@@ -245,24 +244,18 @@ class Scheduler:
 
     # One turn
 
-    def _notice_step(self, step: Micros, now: Micros) -> None:
-        by = format_duration(round(abs(step) / SECOND))
-        if step > 0:
-            message = (
-                f"the clock went forward by {by}, or the machine slept: misfires follow the catch-up policies"
-            )
-            self._reporter.notice(now, "info", message)
-        else:
-            self._reporter.notice(now, "warning", f"the clock was set back by {by}: nothing is fired again")
-            self._set_back.append((now - step, now))
-
-    def _follow_clock_back(self) -> None:
-        while self._set_back:
-            before, after = self._set_back[0]
-            self.store.follow_clock_back(before, now=after)
-            del self._set_back[0]
-
     def _work(self, now: Micros) -> None:
+        told: set[tuple[int, int | None]] = set()
+        while True:
+            try:
+                return self._do_what_is_due(now)
+            except DefinitionUnreadable as error:
+                if (error.job_id, error.run_id) in told:
+                    raise
+                told.add((error.job_id, error.run_id))
+                self._reporter.notice(now, "error", set_aside_unreadable(self.store, error, now))
+
+    def _do_what_is_due(self, now: Micros) -> None:
         if self.stage is Stage.RUNNING:
             self._fire(now)
         for key, reason in self.store.stop_requests() if self.workers.busy else ():
@@ -314,17 +307,8 @@ class Scheduler:
             times = times_of(due.job, calendars)
             return plan.decide(due.job, times, due.active, now, placement_of(due.job))
         except CronqError as error:
-            self._set_aside(due.job, error, now)
+            self._reporter.notice(now, "error", set_aside(self.store, due.job, error, now))
             return None
-
-    def _set_aside(self, job: Job, error: CronqError, now: Micros) -> None:
-        """Pause a job whose schedule cannot be computed (its zone left the zone data, say), and say so.
-
-        Its watermark stays, so nothing is lost; the others go on.
-        """
-        settled = plan.Launch(job, (), job.next_fire_at)
-        self.store.change_jobs([JobChange(settled, paused_at=now)], now=now)
-        self._reporter.notice(now, "error", f"{job.name}: paused, its schedule cannot be computed: {error}")
 
     def _claim(self, now: Micros) -> None:
         self._free_locks_of_the_dead()

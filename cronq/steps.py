@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from cronq.clock import Clock
 from cronq.model import SECOND, AttemptEnd, Micros
+from cronq.patience import Notice
+from cronq.schedule.duration import format_duration
+from cronq.store import Store
 
 LEAST_STEP = SECOND
 """What differs less between two looks is how computers keep time."""
@@ -35,6 +38,42 @@ class ClockWatch:
         step = 0 if self._offset is None else offset - self._offset
         self._offset = offset
         return now, step if abs(step) >= LEAST_STEP else 0
+
+
+class ClockSteps:
+    """Tells of each step, and lets the store follow one back when it can."""
+
+    def __init__(self, store: Store, clock: Clock, notice: Notice) -> None:
+        self._store = store
+        self._watch = ClockWatch(clock)
+        self._notice = notice
+        self._back: list[tuple[Micros, Micros]] = []
+
+    @property
+    def are_pending(self) -> bool:
+        """Whether there are steps back that the store does not know of."""
+        return bool(self._back)
+
+    def look(self) -> Micros:
+        """Return wall time; a step is told, and one back becomes pending."""
+        now, step = self._watch.look()
+        by = format_duration(round(abs(step) / SECOND))
+        if step > 0:
+            self._notice(
+                "info",
+                f"the clock went forward by {by}, or the machine slept: jobs follow their catch-up policy",
+            )
+        elif step < 0:
+            self._notice("warning", f"the clock was set back by {by}: nothing is fired again")
+            self._back.append((now - step, now))
+        return now
+
+    def follow(self) -> None:
+        """Let retries keep their delays. Raises: StoreError, and then it is still pending."""
+        while self._back:
+            before, after = self._back[0]
+            self._store.follow_clock_back(before, now=after)
+            del self._back[0]
 
 
 def on_this_clock(end: AttemptEnd, now: Micros) -> AttemptEnd:

@@ -106,6 +106,8 @@ class Session:
         store = open_store(self.place, create=create, read_only=read_only, environ=self.environment.environ)
         try:
             yield store
+            for error in store.unreadable():
+                self.warn(f"{error.message}; {error.hint}")
         finally:
             store.close()
 

@@ -11,7 +11,7 @@ from cronq.cli._change import change_jobs, skip_due
 from cronq.cli._said import confirm
 from cronq.cli._schedules import calendars_for
 from cronq.cli._session import Session
-from cronq.errors import UsageError
+from cronq.errors import DefinitionUnreadable, UsageError
 from cronq.model import Micros
 from cronq.plan import Launch
 from cronq.render.text import count_of, joined
@@ -45,15 +45,19 @@ def command(
             session.tell("there is nothing to remove")
             _answer(session, [], "removed")
             return 0
-        question = _question(store, chosen, all_jobs=all_jobs)
+        unreadable = _unreadable(store, chosen)
+        readable = [name for name in chosen if name not in unreadable]
+        question = _question(store, readable, all_jobs=all_jobs)
         if dry_run:
             _answer(session, chosen, "would remove")
             return 0
         if question and not yes and not confirm(session, question):
             session.tell("nothing was changed")
             return 1
-        changed = change_jobs(session, store, chosen, partial(_remove, store))
-    _answer(session, [before.name for before, _ in changed], "removed")
+        changed = change_jobs(session, store, readable, partial(_remove, store))
+        for job_id in unreadable.values():
+            store.remove_unreadable(job_id, now=session.environment.now())
+    _answer(session, [*(before.name for before, _ in changed), *unreadable], "removed")
     return 0
 
 
@@ -63,6 +67,18 @@ def _answer(session: Session, names: list[str], verb: str) -> None:
         return
     stays = " · its history stays" if verb == "removed" else ""
     session.lines(name if session.options.quiet else f"{verb} {name}{stays}" for name in names)
+
+
+def _unreadable(store: Store, names: list[str]) -> dict[str, int]:
+    """Return the ids of those whose definitions cannot be read: just what one wants to be rid of."""
+    found: dict[str, int] = {}
+    while True:
+        try:
+            store.due([name for name in names if name not in found])
+        except DefinitionUnreadable as error:
+            found[error.job] = error.job_id
+        else:
+            return found
 
 
 def _question(store: Store, names: list[str], *, all_jobs: bool) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cronq.audit import Recorded
+from cronq.errors import DefinitionUnreadable
 from cronq.model import (
     Attempt,
     AttemptEnd,
@@ -305,6 +306,12 @@ class Store(Protocol):
             read: read again and decide again.
         """
 
+    def remove_unreadable(self, job_id: int, *, now: Micros) -> None:
+        """Remove a job whose definition cannot be read; else as `change_jobs`."""
+
+    def unreadable(self) -> list[DefinitionUnreadable]:
+        """Return the jobs that listings passed over since this was opened, as errors to be told."""
+
     def job(self, name: str) -> Job:
         """Return one job. Raises: JobNotFound, with suggestions."""
 
@@ -431,7 +438,7 @@ class Store(Protocol):
     # What the scheduler does
 
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
-        """Return jobs with `next_fire_at <= now`, earliest first."""
+        """Return jobs with `next_fire_at <= now`, earliest first. Raises: DefinitionUnreadable."""
 
     def durations(self, job_id: int, *, limit: int) -> list[float]:
         """Return how long a job's newest successes took, seconds, newest first; also of a removed job."""
@@ -461,10 +468,16 @@ class Store(Protocol):
         Runs of a job that has `max_running` running runs are passed over. May return fewer claims than
         there are workers. Dies: either no run is claimed, or all these are `running` and recovery finds
         that nothing was started.
+
+        Raises:
+            DefinitionUnreadable: Of a run that would be next; nothing is claimed.
         """
 
     def claimable(self, now: Micros, *, limit: int) -> int:
         """Return how many runs `claim` could hand out now, at most `limit`."""
+
+    def set_aside_unreadable(self, error: DefinitionUnreadable, *, now: Micros) -> None:
+        """Pause a job whose definition cannot be read, or end the queued run that was made under it."""
 
     def follow_clock_back(self, before: Micros | None, *, now: Micros) -> int:
         """Let retries wait as long as they should, and what waits for a worker stay available.

@@ -79,8 +79,7 @@ def definition_from_document(text: str) -> Definition:
         return Definition(**{name: _value(name, value) for name, value in values.items()})  # type: ignore[arg-type]
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise StoreCorrupt(
-            f"a job's definition in the database cannot be read: {error}",
-            hint="restore a backup; the definition was not written by this program",
+            f"a definition cannot be read: {error}", hint="restore a backup: this program did not write it"
         ) from error
 
 

@@ -96,11 +96,34 @@ WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at 
 
 # Scheduler, at its start. Index job_startup; UNIQUE (job_id, trigger_key) makes a second run impossible.
 JOB_STARTUP = """
-SELECT id, revision, (SELECT json_extract(document, '$.priority') FROM definition d
-    WHERE d.job_id = job.id AND d.revision = job.revision)
+SELECT id, revision,
+    (SELECT iif(json_valid(document), coalesce(CAST(json_extract(document, '$.priority') AS INTEGER), 0), 0)
+    FROM definition d WHERE d.job_id = job.id AND d.revision = job.revision)
 FROM job WHERE at_startup = 1 AND paused_at IS NULL AND removed_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM run WHERE run.job_id = job.id AND run.trigger_key = ?)
 ORDER BY id
+"""
+
+# Scheduler, for a job whose definition cannot be read. Primary key; the watermark stays.
+JOB_SET_ASIDE = """
+UPDATE job SET paused_at = ?, changed_at = ? WHERE id = ? AND paused_at IS NULL AND removed_at IS NULL
+"""
+
+# `remove`, for such a job: which fire times are due cannot be said, only the one at the watermark is known.
+JOB_REMOVE_UNREADABLE = """
+UPDATE job SET next_fire_at = NULL, removed_at = :now, changed_at = :now WHERE id = :id AND removed_at IS NULL
+"""
+RUN_ADD_UNREADABLE = """
+INSERT INTO run (job_id, revision, trigger, logical_at, fire_at, last_fire_at, state, outcome, reason,
+    queued_at, available_at, finished_at)
+SELECT id, revision, 'schedule', next_fire_at, next_fire_at, next_fire_at, 'done', 'skipped', :reason, :now,
+    next_fire_at, :now
+FROM job WHERE id = :id AND removed_at IS NULL AND next_fire_at <= :now ON CONFLICT DO NOTHING
+"""
+RUN_DROP_UNREADABLE = """
+UPDATE run SET state = 'done', outcome = CASE attempt WHEN 0 THEN 'skipped' ELSE 'cancelled' END,
+    reason = :reason, finished_at = :now
+WHERE id = :run_id AND state = 'queued'
 """
 
 # Scheduler, before it sleeps. Index job_due.
@@ -117,7 +140,10 @@ WHERE next_fire_at IS NOT NULL AND paused_at IS NULL AND removed_at IS NULL ORDE
 
 # Every change of a definition. `since`: fire times after it belong to this revision.
 DEFINITION_ADD = "INSERT INTO definition (job_id, revision, since, document, tzdata) VALUES (?, ?, ?, ?, ?)"
-DEFINITION_GET = "SELECT document FROM definition WHERE job_id = ? AND revision = ?"
+DEFINITION_GET = """
+SELECT d.document, j.name FROM definition d JOIN job j ON j.id = d.job_id
+WHERE d.job_id = ? AND d.revision = ?
+"""
 
 # Scheduler and `pause`. UNIQUE (job_id, fire_at): a fire time has one row, whoever inserts it (G1).
 RUN_ADD = """

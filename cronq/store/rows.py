@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cronq.errors import DefinitionUnreadable, StoreCorrupt
 from cronq.model import Attempt, Definition, Job, Micros, Outcome, Run, State, Trigger, Usage
 from cronq.plan import Fire, Passed
 from cronq.store.documents import definition_from_document
@@ -17,18 +18,28 @@ Row = tuple[Any, ...]
 
 
 def job_from_row(row: Row) -> Job:
-    """Return the job of a row of `JOB_COLUMNS`."""
+    """Return the job of a row of `JOB_COLUMNS`. Raises: DefinitionUnreadable."""
     return Job(
         id=row[0],
         name=row[1],
         revision=row[2],
-        definition=definition_from_document(row[3]),
+        definition=definition_in(row[3], row[0], row[1]),
         created_at=row[4],
         changed_at=row[5],
         next_fire_at=row[6],
         paused_at=row[7],
         removed_at=row[8],
     )
+
+
+def definition_in(document: str, job_id: int, job: str, run_id: int | None = None) -> Definition:
+    """Return the definition of a job, or of a run of it. Raises: DefinitionUnreadable."""
+    try:
+        return definition_from_document(document)
+    except StoreCorrupt as error:
+        raise DefinitionUnreadable.of(
+            str(error.__cause__ or error), job_id=job_id, job=job, run_id=run_id
+        ) from error
 
 
 def run_from_row(row: Row) -> Run:

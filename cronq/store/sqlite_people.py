@@ -106,6 +106,14 @@ class PeopleSide(LockSide):
             removed_at=now,
         )
 
+    def remove_unreadable(self, job_id: int, *, now: Micros) -> None:
+        """Remove a job whose definition cannot be read."""
+        with transaction(self._db, self._path):
+            values = {"id": job_id, "now": now, "reason": "its schedule could not be computed"}
+            self._db.execute(queries.RUN_ADD_UNREADABLE, values)
+            self._db.execute(queries.JOB_REMOVE_UNREADABLE, values)
+            self._db.execute(queries.RUN_DROP_QUEUED, (now, job_id))
+
     def job(self, name: str) -> Job:
         """Return one job."""
         return self.due([name])[0].job
@@ -130,7 +138,7 @@ class PeopleSide(LockSide):
             jobs = self.due(names)
         else:
             listed = self._all(queries.JOB_LIST, (-1 if limit is None else limit,))
-            jobs = [due_from_row(row) for row in listed]
+            jobs = self._readable(listed, due_from_row)
         return [self._overview(due, recent) for due in jobs]
 
     def _overview(self, due: DueJob, recent: int) -> JobOverview:
@@ -239,7 +247,7 @@ class PeopleSide(LockSide):
 
     def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:
         """Return jobs that have a watermark, by name: the page after a name."""
-        return [rows.job_from_row(row) for row in self._all(queries.JOB_SCHEDULED, (after, limit))]
+        return self._readable(self._all(queries.JOB_SCHEDULED, (after, limit)), rows.job_from_row)
 
     def totals(self) -> Totals:
         """Return counts over the whole store."""

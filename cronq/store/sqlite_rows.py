@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-from cronq.errors import InvariantError, JobNotFound, RunNotFound
+from cronq.errors import DefinitionUnreadable, InvariantError, JobNotFound, RunNotFound
 from cronq.model import Attempt, Definition, Micros, Run, State
 from cronq.plan import Active, Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob
 from cronq.store.connection import mapped_errors
-from cronq.store.documents import definition_from_document
 from cronq.store.location import Place
 from cronq.store.presence import Presence
 
@@ -19,6 +19,8 @@ _DEFINITIONS_KEPT = 4096
 
 _INTEGER_END = 2**63
 """SQLite has no number from here on, and asking for one is an error of its own."""
+
+T = TypeVar("T")
 
 Values = Iterable[object] | dict[str, object]
 
@@ -31,6 +33,7 @@ class Ledger:
         self._path = place.database
         self._presence = Presence(connection, place.database)
         self._definitions: dict[tuple[int, int], Definition] = {}
+        self._unreadable: dict[str, DefinitionUnreadable] = {}
 
     def definition(self, job_id: int, revision: int) -> Definition:
         """Return the definition that a run was made under; kept, because a revision never changes."""
@@ -38,9 +41,23 @@ class Ledger:
         if known is None:
             if len(self._definitions) >= _DEFINITIONS_KEPT:
                 self._definitions.clear()
-            (document,) = self._one(queries.DEFINITION_GET, (job_id, revision))
-            known = self._definitions[job_id, revision] = definition_from_document(document)
+            document, name = self._one(queries.DEFINITION_GET, (job_id, revision))
+            known = self._definitions[job_id, revision] = rows.definition_in(document, job_id, name)
         return known
+
+    def unreadable(self) -> list[DefinitionUnreadable]:
+        """Return what listings passed over since this was opened."""
+        return list(self._unreadable.values())
+
+    def _readable(self, listed: Iterable[rows.Row], read: Callable[[rows.Row], T]) -> list[T]:
+        """Return what can be read of a listing; what cannot is remembered for `unreadable`."""
+        found = []
+        for row in listed:
+            try:
+                found.append(read(row))
+            except DefinitionUnreadable as error:
+                self._unreadable[error.job] = error
+        return found
 
     def _insert_entries(self, launch: Launch, now: Micros) -> list[Run]:
         job = launch.job

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cronq.errors import InvariantError, StoreCorrupt
-from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Run, Trigger
+from cronq.errors import DefinitionUnreadable, InvariantError, StoreCorrupt
+from cronq.model import (
+    AttemptEnd,
+    AttemptKey,
+    AttemptStart,
+    Claim,
+    Command,
+    CommandKind,
+    Definition,
+    Micros,
+    Run,
+    Trigger,
+)
 from cronq.named_locks import LockBook
 from cronq.plan import Launch
 from cronq.store import queries, rows
@@ -16,6 +27,9 @@ from cronq.store.sqlite_rows import due_from_row
 
 CHECK_MAX_BYTES = 64 * 1024 * 1024
 """`quick_check` reads about 1 GB a second; a start must not wait for more than a blink."""
+
+UNREADABLE = "its definition cannot be read"
+_UNKNOWN = Definition(Command(CommandKind.ARGV, ("unknown",)), schedule="")
 
 
 class SchedulerSide(LockSide):
@@ -126,7 +140,12 @@ class SchedulerSide(LockSide):
         if run.worker is None:
             raise InvariantError(f"run {run.id} is claimed by nobody")
         (last_success_at,) = self._one(queries.RUN_LAST_SUCCESS, (run.job_id,))
-        definition = self.definition(run.job_id, run.revision)
+        try:
+            definition = self.definition(run.job_id, run.revision)
+        except DefinitionUnreadable as error:
+            raise DefinitionUnreadable.of(
+                error.reason, job_id=error.job_id, job=error.job, run_id=run.id
+            ) from error
         return Claim(run, definition, run.worker, claimed_at, last_success_at)
 
     def follow_clock_back(self, before: Micros | None, *, now: Micros) -> int:
@@ -206,9 +225,23 @@ class SchedulerSide(LockSide):
         """Return all running runs."""
         found = []
         for row in self._all(queries.RUN_HELD):
-            attempt = rows.attempt_from_row(row[rows.RUN_WIDTH :])
-            found.append(Held(self._claim_of(rows.run_from_row(row), attempt.claimed_at), attempt))
+            run, attempt = rows.run_from_row(row), rows.attempt_from_row(row[rows.RUN_WIDTH :])
+            try:
+                claim = self._claim_of(run, attempt.claimed_at)
+            except DefinitionUnreadable:
+                # What runs has to be looked after all the same; nothing is started from this.
+                claim = Claim(run, _UNKNOWN, attempt.worker, attempt.claimed_at)
+            found.append(Held(claim, attempt))
         return found
+
+    def set_aside_unreadable(self, error: DefinitionUnreadable, *, now: Micros) -> None:
+        """Pause a job whose definition cannot be read, or end the queued run that was made under it."""
+        with transaction(self._db, self._path):
+            if error.run_id is None:
+                self._db.execute(queries.JOB_SET_ASIDE, (now, now, error.job_id))
+            else:
+                values = {"run_id": error.run_id, "reason": UNREADABLE, "now": now}
+                self._db.execute(queries.RUN_DROP_UNREADABLE, values)
 
     def fact(self, name: str) -> str | None:
         """Return a fact about the store."""

@@ -51,6 +51,7 @@ FLOORS: dict[str, int] = {
     "cronq.steps": 5,
     "cronq.pruning": 5,
     "cronq.sweep": 5,
+    "cronq.aside": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,3 +114,16 @@ def test_an_env_file_that_others_can_read_is_named(place: Place, store: Store, t
     secrets.chmod(0o644)
     store.add_job(NewJob("open", definition(tmp_path, env_file=str(secrets)), 1), now=0)
     assert f"open: others can read {secrets}" in [f.message for f in examine(place, {})]
+
+
+def test_a_job_whose_definition_cannot_be_read_is_named(place: Place, store: Store) -> None:
+    store.add_job(NewJob("sick", definition(place.logs.parent), 1), now=0)
+    store.add_job(NewJob("well", definition(place.logs.parent), 1), now=0)
+    db = sqlite3.connect(place.database)
+    db.execute("UPDATE definition SET document = '{}' WHERE job_id = 1")
+    db.commit()
+    db.close()
+    (finding,) = [f for f in examine(place, {}) if f.check == "job"]
+    assert finding.level == "error"
+    assert "definition of `sick`" in finding.message
+    assert "cronq remove sick" in finding.hint
