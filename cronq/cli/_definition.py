@@ -14,6 +14,7 @@ from cronq.cli._errors import Problems
 from cronq.cli._fields import read_fields
 from cronq.cli._layers import Layers, given, named
 from cronq.cli._limits import refusal
+from cronq.cli._secrets import check_secrets, read_secrets
 from cronq.cli._values import LAYERS, label_of, value_words
 from cronq.clock import datetime_from_us
 from cronq.errors import CronqError, ScheduleError, UsageError
@@ -103,6 +104,7 @@ def draft_from(session: Session, *, base: Definition | None) -> Draft:
     _take_places(draft, session, is_new=base is None)
     _take_env(draft, session, base.env if base else ())
     _take_locks(draft, cast("list[str] | None", texts.get("locks")))
+    _take_secrets(draft, session, base)
     if base is None or texts.get("inherit_env"):
         draft.values["path"] = session.environment.environ.get("PATH") or _DEFAULT_PATH
     return draft
@@ -160,6 +162,17 @@ def _take_locks(draft: Draft, texts: list[str] | None) -> None:
         wishes[wish.name] = wish
     draft.values["locks"] = tuple(sorted(wishes))
     draft.locks = tuple(wishes.values())
+
+
+def _take_secrets(draft: Draft, session: Session, base: Definition | None) -> None:
+    texts = cast("list[str] | None", session.fields.get("secrets"))
+    if texts:
+        draft.values["secrets"] = read_secrets(texts, draft.problems)
+    names = ("secrets", "env", "env_file", "cwd")
+    defaults = Definition._field_defaults if base is None else base._asdict()
+    values = {name: draft.values.get(name, defaults[name]) for name in names}
+    if values["secrets"] and draft.values.keys() & {"secrets", "env", "env_file"}:
+        draft.warnings += check_secrets(values, session.environment.environ, draft.problems)
 
 
 def _take_env(draft: Draft, session: Session, before: tuple[tuple[str, str], ...]) -> None:

@@ -188,6 +188,12 @@ def definition_options(
             help="Run only while holding this lock, which N jobs share at a time; may be repeated.",
         ),
     ] = None,
+    secrets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret", metavar="K", help="Mask the value of this variable in output; may be repeated."
+        ),
+    ] = None,
     nice: Annotated[
         Text, typer.Option("--nice", metavar="N", help="Niceness, -20 to 19; below 0 only root.")
     ] = None,

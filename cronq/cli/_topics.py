@@ -90,6 +90,9 @@ LOGNAME, SHELL, LANG and LC_* of the scheduler (the first four of --user, if giv
   CRONQ_LAG                seconds from then to the start
   CRONQ_LAST_SUCCESS       what the last successful run was about; empty if none
   CRONQ_TRIGGER            schedule, catch_up, manual, backfill, chain or startup
+
+Variables named by --secret are masked in the job's output, as ***: values of --env, of
+--env-file, or of the scheduler's environment, from four characters on.
 """
 
 _JSON = """\
