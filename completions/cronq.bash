@@ -222,6 +222,10 @@ _cronq() {
         'restore --db') _cronq_kind file; return ;;
         'restore --tz') _cronq_kind zones; return ;;
         'restore --color') _cronq_words "auto always never"; return ;;
+        'audit --since') return ;;
+        'audit --db') _cronq_kind file; return ;;
+        'audit --tz') _cronq_kind zones; return ;;
+        'audit --color') _cronq_words "auto always never"; return ;;
         'doctor --db') _cronq_kind file; return ;;
         'doctor --tz') _cronq_kind zones; return ;;
         'doctor --color') _cronq_words "auto always never"; return ;;
@@ -236,7 +240,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry calendars show runs logs status lock check exec backup restore doctor init completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry calendars show runs logs status lock check exec backup restore audit doctor init completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -300,6 +304,9 @@ _cronq() {
         restore)
             if [[ $cur == -* ]]; then _cronq_words "--skip-gap -y --yes --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind file; fi
             ;;
+        audit)
+            if [[ $cur == -* ]]; then _cronq_words "--since --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            ;;
         doctor)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
@@ -310,7 +317,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry calendars show runs logs status lock check exec backup restore doctor init completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry calendars show runs logs status lock check exec backup restore audit doctor init completion help"; fi
             ;;
     esac
 }

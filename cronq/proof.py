@@ -68,7 +68,7 @@ class Proof(NamedTuple):
 
 
 def prove(
-    store: Store, job_id: int, now: Micros, *, since: Micros | None = None, alive: bool = False
+    store: Store, job_id: int, now: Micros, *, since: Micros | None = None, alive_since: Micros | None = None
 ) -> Proof:
     """Compare what a job's definitions say with what is recorded.
 
@@ -77,10 +77,11 @@ def prove(
         job_id: Of the job, which may be removed.
         now: Wall time.
         since: Only look at fire times at or after this, and at runs queued since then.
-        alive: Whether a scheduler lives.
+        alive_since: Since when the scheduler that lives now does; None: there is none.
 
     Raises:
         JobNotFound: There is no such job.
+        DefinitionUnreadable: Its definition is not one that cronq wrote.
     """
     with store.reading():
         past = store.past(job_id)
@@ -95,7 +96,7 @@ def prove(
             elif one.is_certain:
                 more += 1
         misfits = store.misfits(job_id, _ALWAYS if since is None else since)
-        contradictions = [*_about_job(past.job, now, alive=alive), *map(_said, misfits)]
+        contradictions = [*_about_job(past.job, now, alive_since), *map(_said, misfits)]
         return Proof(past.job, accounted, tuple(known), tuple(unproven), tuple(contradictions), more)
 
 
@@ -119,7 +120,8 @@ def _end(past: Past, now: Micros) -> Micros:
 
 def eras_of(store: Store, past: Past) -> list[Era]:
     """Return when which fire times were in force."""
-    names = {use.rpartition(":")[0] for one in past.revisions for use in one.definition.calendars}
+    definitions = [one.definition for one in past.revisions if one.definition is not None]
+    names = {use.rpartition(":")[0] for definition in definitions for use in definition.calendars}
     texts = store.calendar_texts(sorted(names))
     present = tzdata_version().version
     return [_era(past.job.name, revision, texts, present) for revision in past.revisions]
@@ -127,6 +129,8 @@ def eras_of(store: Store, past: Past) -> list[Era]:
 
 def _era(name: str, revision: Revision, texts: Sequence[CalendarText], present: str) -> Era:
     definition = revision.definition
+    if definition is None:
+        return Era(revision.revision, revision.since, None, is_certain=False)
     # What another version of the zone data would say about UTC is the same.
     is_certain = definition.tz == "UTC" or revision.tzdata == present
     try:
@@ -148,9 +152,11 @@ def _tallied(rows: Iterator[Recorded], accounted: Counter[str]) -> Iterator[Reco
         yield row
 
 
-def _about_job(job: Job, now: Micros, *, alive: bool) -> Iterator[Contradiction]:
+def _about_job(job: Job, now: Micros, alive_since: Micros | None) -> Iterator[Contradiction]:
     mark = job.next_fire_at
-    if alive and mark is not None and job.paused_at is None and mark < now - OVERDUE_US:
+    if alive_since is None or mark is None or job.paused_at is not None:
+        return
+    if max(mark, alive_since) < now - OVERDUE_US:
         behind_s = (now - mark) // SECOND
         yield Contradiction(
             f"a scheduler is running, and due fire times are not accounted for since {behind_s}s"
@@ -163,7 +169,7 @@ def _said(tries: Tries) -> Contradiction:
     if t.is_forsaken:
         text = "it is queued, and its job is removed"
     elif t.rows != t.attempt or t.newest != t.attempt:
-        text = f"it had {t.attempt} attempts, and {t.rows} are recorded, up to number {t.newest}"
+        text = f"{t.rows} of its attempts are recorded, up to number {t.newest}; it had {t.attempt}"
     elif t.open_rows:
         text = f"it is {t.became}, and {t.open_rows} of its attempts have no end"
     elif t.last_outcome == "success" and t.last_exit_code is None:

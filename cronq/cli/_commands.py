@@ -49,6 +49,7 @@ ENTRIES = (
     Entry("exec", "Maintain", "Run a job's command here and now, in the scheduler's environment"),
     Entry("backup", "Maintain", "Copy the database while it is in use"),
     Entry("restore", "Maintain", "Put a copy of the database back in its place"),
+    Entry("audit", "Maintain", "Prove that every fire time is accounted for, or say which is not"),
     Entry("doctor", "Maintain", "Check that everything is in order, and say what to do if not"),
     Entry("init", "Maintain", "Make a database for this project, or accept the one it has"),
     Entry("completion", "Maintain", "Print the completion script for a shell"),

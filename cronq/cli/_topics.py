@@ -119,6 +119,9 @@ keys that end in _s; what does not apply is null, never absent.
             clock_change; schedules[]: schedule job tz sentence warnings[]
   check     jobs[]: name ok findings[]{level message hint assertion at[]}; errors
             warnings
+  audit     proven differences fire_times jobs[]: name removed_at fire_times accounted{}
+            differences[] more wrong[]{run text} unproven[]; a difference: kind first
+            last count expected run revision
   calendars calendars[]: name source is_defined problem jobs[]{name rule} dates_ahead
             next{date label}; show: calendar, with text dates[]{date label};
             add: calendar changed moved[]{name before next_fire_at}; remove: removed[]

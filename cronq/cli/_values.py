@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from cronq.cli._command import shown
 from cronq.cli._layers import LABELS, NONE
-from cronq.model import Command, CommandKind, Definition
+from cronq.model import Command, CommandKind, Definition, Micros
 from cronq.render.text import plain
 from cronq.sizes import format_size
+
+if TYPE_CHECKING:
+    from cronq.cli._session import Session
 
 LAYERS = frozenset({"calendars", "blackouts", "assertions"})
 LISTS = LAYERS | {"locks", "secrets"}
 """Fields that hold several texts, each given by an option of its own."""
 _SIZES = frozenset({"max_output", "memory"})
+
+
+def instant_of(session: Session, text: str, tz: str | None = None) -> Micros:
+    """Return the instant that a person typed; without a zone of its own it is in --tz, else in this one.
+
+    Raises:
+        InstantError: It cannot be read; points at the place.
+        TimezoneError: There is no such zone.
+    """
+    from cronq.clock import datetime_from_us, us_from_datetime
+    from cronq.schedule.instant import parse_instant
+
+    now = datetime_from_us(session.started_at)
+    return us_from_datetime(parse_instant(text, tz=session.tz(tz), now=now))
 
 
 def differences(old: Definition, new: Definition) -> list[tuple[str, str, str]]:

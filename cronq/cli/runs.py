@@ -10,9 +10,9 @@ import typer
 from cronq.cli._documents import run_document
 from cronq.cli._said import next_run
 from cronq.cli._session import Session
-from cronq.clock import datetime_from_us, us_from_datetime
+from cronq.cli._values import instant_of
 from cronq.errors import StoreMissing
-from cronq.model import Attempt, Job, Micros, Outcome, Run, State
+from cronq.model import Attempt, Job, Outcome, Run, State
 from cronq.render.table import Column, table
 from cronq.render.text import Tone, Word, plain
 from cronq.render.times import duration, iso, relative, wall
@@ -85,7 +85,7 @@ def command(
         job_names=tuple(dict.fromkeys(names or ())),
         state=State(state.value) if state else None,
         outcomes=tuple(Outcome(one.value) for one in outcome or ()),
-        since=_since(session, since),
+        since=None if since is None else instant_of(session, since),
         limit=limit,
     )
     _answer(session, query)
@@ -119,15 +119,6 @@ def _answer(session: Session, query: RunQuery) -> None:
         session.tell("No runs." if query.state or query.outcomes or query.since else "No runs yet.")
         for job in jobs:
             session.tell(f"{job.name}: {next_run(session, job)}")
-
-
-def _since(session: Session, text: str | None) -> Micros | None:
-    if text is None:
-        return None
-    from cronq.schedule.instant import parse_instant
-
-    now = datetime_from_us(session.started_at)
-    return us_from_datetime(parse_instant(text, tz=session.tz(), now=now))
 
 
 def _read(session: Session, query: RunQuery) -> tuple[list[tuple[Run, Attempt | None]], list[Job]]:

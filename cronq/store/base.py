@@ -92,12 +92,13 @@ class Revision(NamedTuple):
 
     Attributes:
         since: Fire times after this belong to it, up to the `since` of the next one.
+        definition: None if it cannot be read.
         tzdata: Version of the zone data that computed them; None: not known.
     """
 
     revision: int
     since: Micros
-    definition: Definition
+    definition: Definition | None
     tzdata: str | None
 
 
@@ -418,7 +419,7 @@ class Store(Protocol):
         """Return the ids of all jobs that have, or had, these names. Raises: JobNotFound."""
 
     def past(self, job_id: int) -> Past:
-        """Return what was ever decided about a job. Raises: JobNotFound."""
+        """Return what was ever decided about a job. Raises: JobNotFound, DefinitionUnreadable."""
 
     def recorded(self, job_id: int, after: Micros) -> Iterator[Recorded]:
         """Yield the rows that account for fire times after an instant, in their order; streamed."""

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from cronq.audit import Recorded
-from cronq.errors import JobNotFound
-from cronq.model import Micros
+from cronq.errors import JobNotFound, StoreCorrupt
+from cronq.model import Definition, Micros
 from cronq.plan import UNCOMPUTABLE
 from cronq.store import history_queries as queries
 from cronq.store import rows
@@ -46,7 +46,7 @@ class HistorySide(PeopleSide):
         if row is None:
             raise JobNotFound(f"there is no job with id {job_id} any more")
         revisions = tuple(
-            Revision(revision, since, definition_from_document(document), tzdata)
+            Revision(revision, since, _definition(document), tzdata)
             for revision, since, document, tzdata in self._all(queries.PAST_REVISIONS, (job_id,))
         )
         return Past(rows.job_from_row(row), revisions, row[rows.JOB_WIDTH], row[rows.JOB_WIDTH + 1])
@@ -78,3 +78,10 @@ class HistorySide(PeopleSide):
     def lives(self, start: Micros, end: Micros) -> list[Life]:
         """Return the schedulers that may have lived between two instants, and the last before."""
         return [Life(*row) for row in self._all(queries.LIFE_LIST, {"start": start, "end": end})]
+
+
+def _definition(document: str) -> Definition | None:
+    try:
+        return definition_from_document(document)
+    except StoreCorrupt:
+        return None

@@ -98,6 +98,8 @@ def direct(world: World, words: list[str]) -> None:
             world.tick()
         case ["start"]:
             world.start()
+        case ["sql", text]:
+            world.tamper(text)
         case ["play", outcome, duration, *rest]:
             reason, output = (*rest, "", "")[:2]
             world.play(Outcome(outcome), parse_duration(duration), reason, output.replace("\\n", "\n"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,6 +121,12 @@ class World:
             now=self.now,
         )
         store.close()
+
+    def tamper(self, statement: str) -> None:
+        """Change the database behind cronq's back."""
+        place = find_place(None, self.environ, self.root / "work")
+        with closing(sqlite3.connect(place.database)) as database, database:
+            database.execute(statement)
 
     def start(self) -> int:
         """Claim and start the next run; return its number."""

@@ -292,8 +292,10 @@ def test_a_live_scheduler_that_leaves_due_fire_times_alone_is_a_contradiction(wo
     w.add("job", "0 9 * * *")
     w.be_down_until(utc("2026-03-02T12:00:00"))
     (job_id,) = w.store.ever(["job"])
-    assert not prove(w.store, job_id, w.clock.wall).total
-    (found,) = prove(w.store, job_id, w.clock.wall, alive=True).contradictions
+    now = w.clock.wall
+    assert not prove(w.store, job_id, now).total
+    assert not prove(w.store, job_id, now, alive_since=now - SECOND).total
+    (found,) = prove(w.store, job_id, now, alive_since=w.born).contradictions
     assert found.text.startswith("a scheduler is running")
 
 
