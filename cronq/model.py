@@ -229,6 +229,7 @@ class Job(NamedTuple):
         revision: Counts changes of the definition; a scheduler that planned with an old one is refused.
         next_fire_at: The first fire time that the ledger does not account for yet; None: there is none.
         paused_at: Since when it is paused; fire times after it end as `skipped`.
+        origin: `file` if a file of jobs defines it; None: somebody did by hand.
     """
 
     id: int
@@ -240,6 +241,7 @@ class Job(NamedTuple):
     next_fire_at: Micros | None = None
     paused_at: Micros | None = None
     removed_at: Micros | None = None
+    origin: str | None = None
 
 
 class Run(NamedTuple):

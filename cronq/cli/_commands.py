@@ -39,6 +39,8 @@ ENTRIES = (
     Entry("trigger", "Change", "Queue a run of a job now"),
     Entry("cancel", "Change", "Stop runs, queued or running"),
     Entry("retry", "Change", "Run again what is done"),
+    Entry("apply", "Change", "Make the jobs those of a file, and show what that moves"),
+    Entry("export", "Change", "Print the jobs as a file that `cronq apply` takes"),
     Entry("calendars", "Change", "Show the calendars that jobs share, and add or remove one"),
     Entry("show", "Look", "Show one job in full"),
     Entry("runs", "Look", "Show the history of runs"),

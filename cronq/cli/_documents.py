@@ -26,6 +26,7 @@ def job_document(job: Job) -> dict[str, object]:
         "revision": job.revision,
         "created_at": iso(job.created_at),
         "changed_at": iso(job.changed_at),
+        "origin": job.origin or "hand",
     }
 
 

@@ -78,6 +78,10 @@ def _table(session: Session, overviews: "list[JobOverview]", locks: "list[LockSt
         )
     )
 
+    origins = {o.job.origin for o in overviews}
+    if len(origins) > 1:
+        session.note("* added by hand; the others are defined in a file")
+
 
 def _row(overview: "JobOverview", locks: "list[LockState]") -> list[str]:
     job = overview.job

@@ -162,6 +162,8 @@ def _answer(
     if not session.fields.get("dry_run"):
         if undo:
             session.tell(f"undo: cronq set {name} {' '.join(undo)}")
+        if after.origin is not None:
+            session.note("the file that defines it says otherwise: the next `cronq apply` changes it back")
         for lost in beyond_undo(before.definition, after.definition):
             session.note(f"undo does not bring back {lost}")
         hint_about_scheduler(session)

@@ -79,6 +79,7 @@ def _facts(job: Job) -> list[tuple[str, Word]]:
         ("revision", Word(str(job.revision))),
         ("added", Word(iso(job.created_at) or "")),
         ("changed", Word(iso(job.changed_at) or "")),
+        ("origin", Word(job.origin or "hand")),
     ]
 
 
@@ -103,6 +104,7 @@ def _tell(
     pairs += [
         ("added", Word(_moment(job.created_at, now, zone))),
         ("revision", Word(f"{job.revision}, of {_moment(job.changed_at, now, zone)}")),
+        ("defined", Word("by hand" if job.origin is None else "in a file, by `cronq apply`")),
     ]
     if job.paused_at is not None:
         pairs.append(("paused", Word(f"since {_moment(job.paused_at, now, zone)}", Tone.YELLOW)))

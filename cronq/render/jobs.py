@@ -17,6 +17,9 @@ from cronq.store.base import JobOverview, LockState
 NARROW = 60
 """Below this many columns a job takes two lines."""
 
+BY_HAND = "*"
+"""Behind the name of a job that was added by hand, where there are others that a file defines."""
+
 _COLUMNS = (
     Column("NAME"),
     Column("SCHEDULE", least=8, fair=20),
@@ -46,6 +49,7 @@ def job_lines(
         header: Whether to print one; never above two-line jobs.
         locks: The named locks, if one of the jobs might wait for one.
     """
+    mixed = any(overview.job.origin is not None for overview in overviews)
     parts = [_next(overview, now, zones[overview.job.definition.tz], style) for overview in overviews]
     widest = max((width_of(when) for when, at in parts if at), default=0)
     upcoming = [
@@ -54,7 +58,10 @@ def job_lines(
     ]
     rows = [
         (
-            Word(plain(overview.job.name), Tone.BOLD),
+            Word(
+                plain(overview.job.name) + (BY_HAND if mixed and overview.job.origin is None else ""),
+                Tone.BOLD,
+            ),
             Word(plain(overview.job.definition.schedule)),
             next_,
             _last(overview, now, zones[overview.job.definition.tz], style, locks),

@@ -43,6 +43,7 @@ class NewJob(NamedTuple):
         paused_at: Since when it is paused, if it is to begin so.
         tzdata: Version of the zone data that computed `next_fire_at`.
         locks: Its locks with the number of holders that was asked for; others get one, if they are new.
+        origin: See `Job`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class NewJob(NamedTuple):
     paused_at: Micros | None = None
     tzdata: str | None = None
     locks: tuple[LockWish, ...] = ()
+    origin: str | None = None
 
 
 class JobChange(NamedTuple):
@@ -67,6 +69,7 @@ class JobChange(NamedTuple):
         since: Fire times after this belong to the new definition, those up to it to the old one; None: now.
         tzdata: Version of the zone data that computed the new watermark; only read with `definition`.
         locks: As of `NewJob`; only read with `definition`.
+        origin: See `Job`; None: as it was.
     """
 
     settled: Launch
@@ -77,6 +80,7 @@ class JobChange(NamedTuple):
     since: Micros | None = None
     tzdata: str | None = None
     locks: tuple[LockWish, ...] = ()
+    origin: str | None = None
 
 
 class CalendarText(NamedTuple):
@@ -312,6 +316,21 @@ class Store(Protocol):
 
     def unreadable(self) -> list[DefinitionUnreadable]:
         """Return the jobs that listings passed over since this was opened, as errors to be told."""
+
+    def apply(
+        self,
+        new: Sequence[NewJob],
+        changes: Sequence[JobChange],
+        *,
+        locks: Sequence[LockWish] = (),
+        calendars: Sequence[CalendarText] = (),
+        now: Micros,
+    ) -> bool:
+        """Add and change jobs, locks and calendars, all or nothing.
+
+        Returns:
+            Whether it was done; False if a job was changed, or added, by somebody else since it was read.
+        """
 
     def job(self, name: str) -> Job:
         """Return one job. Raises: JobNotFound, with suggestions."""

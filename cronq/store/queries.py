@@ -6,7 +6,7 @@ Above each: who runs it, which index serves it, and what makes it safe when othe
 
 JOB_COLUMNS = """
     j.id, j.name, j.revision, d.document, j.created_at, j.changed_at, j.next_fire_at, j.paused_at,
-    j.removed_at
+    j.removed_at, j.origin
 """
 JOB_FROM = "FROM job j JOIN definition d ON d.job_id = j.id AND d.revision = j.revision"
 
@@ -25,8 +25,8 @@ ATTEMPT_COLUMNS = """
 # `add`. A taken name violates job_name: JobExists.
 JOB_ADD = """
 INSERT INTO job (name, revision, next_fire_at, max_running, keep, locks, at_startup, created_at, changed_at,
-    paused_at)
-VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+    paused_at, origin)
+VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 
 # `set`, `pause`, `resume`, `remove`. Primary key. The guard is what the caller read: revision, watermark
@@ -36,7 +36,7 @@ UPDATE job SET revision = revision + :bump, next_fire_at = :next_fire_at, paused
     removed_at = :removed_at, changed_at = :now,
     max_running = CASE WHEN :bump THEN :max_running ELSE max_running END,
     keep = CASE WHEN :bump THEN :keep ELSE keep END, locks = CASE WHEN :bump THEN :locks ELSE locks END,
-    at_startup = CASE WHEN :bump THEN :at_startup ELSE at_startup END
+    at_startup = CASE WHEN :bump THEN :at_startup ELSE at_startup END, origin = :origin
 WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at IS :paused_seen
     AND removed_at IS NULL
 """

@@ -9,7 +9,7 @@ from cronq.model import Attempt, Definition, Job, Micros, Outcome, Run, State, T
 from cronq.plan import Fire, Passed
 from cronq.store.documents import definition_from_document
 
-JOB_WIDTH = 9
+JOB_WIDTH = 10
 RUN_WIDTH = 21
 
 # sqlite3 gives rows as tuples of unknown types; the STRICT tables guarantee them, and nothing untyped
@@ -29,6 +29,7 @@ def job_from_row(row: Row) -> Job:
         next_fire_at=row[6],
         paused_at=row[7],
         removed_at=row[8],
+        origin=row[9],
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cronq.errors import IllegalTransition, JobExists
 from cronq.model import Attempt, Job, Micros, Run, State, Trigger
+from cronq.named_locks import LockWish
 from cronq.store import queries, rows
 from cronq.store.base import CalendarText, DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
 from cronq.store.connection import transaction
@@ -24,26 +25,54 @@ class PeopleSide(LockSide):
 
     def add_job(self, new: NewJob, *, now: Micros) -> Job:
         """Store a job."""
-        document = document_from_definition(new.definition)
         with transaction(self._db, self._path):
-            try:
-                (job_id,) = self._db.execute(
-                    queries.JOB_ADD,
-                    (
-                        *(new.name, new.next_fire_at, new.definition.max_running, new.definition.keep),
-                        *(rows.locks_text(new.definition), new.at_startup, now, now, new.paused_at),
-                    ),
-                ).fetchone()
-            except sqlite3.IntegrityError as error:
-                if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
-                    raise
-                raise JobExists(
-                    f"a job named `{new.name}` exists already",
-                    hint=f"change it with `cronq set {new.name}`, or add --replace",
-                ) from error
-            self._db.execute(queries.DEFINITION_ADD, (job_id, 1, now, document, new.tzdata))
-            self._wish_locks(job_id, new.definition.locks, new.locks, now)
-        return Job(job_id, new.name, 1, new.definition, now, now, new.next_fire_at, new.paused_at)
+            return self._add(new, now)
+
+    def _add(self, new: NewJob, now: Micros) -> Job:
+        d = new.definition
+        document = document_from_definition(d)
+        try:
+            (job_id,) = self._db.execute(
+                queries.JOB_ADD,
+                (
+                    *(new.name, new.next_fire_at, d.max_running, d.keep, rows.locks_text(d)),
+                    *(new.at_startup, now, now, new.paused_at, new.origin),
+                ),
+            ).fetchone()
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+                raise
+            raise JobExists(
+                f"a job named `{new.name}` exists already",
+                hint=f"change it with `cronq set {new.name}`, or add --replace",
+            ) from error
+        self._db.execute(queries.DEFINITION_ADD, (job_id, 1, now, document, new.tzdata))
+        self._wish_locks(job_id, d.locks, new.locks, now)
+        return Job(job_id, new.name, 1, d, now, now, new.next_fire_at, new.paused_at, origin=new.origin)
+
+    def apply(
+        self,
+        new: Sequence[NewJob],
+        changes: Sequence[JobChange],
+        *,
+        locks: Sequence[LockWish] = (),
+        calendars: Sequence[CalendarText] = (),
+        now: Micros,
+    ) -> bool:
+        """Add and change jobs, locks and calendars, all or nothing."""
+        try:
+            with transaction(self._db, self._path):
+                for wish in locks:
+                    self._db.execute(queries.LOCK_SET, (wish.name, wish.capacity or 1, now))
+                for calendar in calendars:
+                    self._set_calendar(calendar, now)
+                for change in changes:
+                    self._change(change, now)
+                for one in new:
+                    self._add(one, now)
+        except (_Outrun, JobExists):
+            return False
+        return True
 
     def change_jobs(
         self, changes: Sequence[JobChange], *, now: Micros, calendar: CalendarText | None = None
@@ -73,6 +102,7 @@ class PeopleSide(LockSide):
                 "keep": definition.keep if definition else None,
                 "locks": rows.locks_text(definition) if definition else None,
                 "at_startup": change.at_startup,
+                "origin": change.origin or job.origin,
                 "id": job.id,
                 "revision": job.revision,
                 "seen": job.next_fire_at,

@@ -16,9 +16,7 @@ def blocks(language: str) -> list[str]:
 
 def marked(marker: str) -> str:
     """Return the body of the block below `<!-- marker -->`."""
-    found = re.search(
-        rf"<!-- {marker} -->\n```bash\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL
-    )
+    found = re.search(rf"<!-- {marker} -->\n```\w+\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     assert found is not None, marker
     return found[1]
 

@@ -97,6 +97,22 @@ def test_the_five_jobs_can_be_added_and_executed(environ: dict[str, str], tmp_pa
     assert [name for name in names if re.fullmatch(r"report-\d{4}-\d\d-\d\d\.txt", name)]
 
 
+def test_the_file_of_jobs_can_be_applied_and_is_exported_as_the_same(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "cronq.toml").write_text(marked("jobs-as-code"))
+
+    def cronq(*arguments: str) -> str:
+        done = subprocess.run(
+            ["cronq", *arguments], env=environ, cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    assert cronq("apply").endswith("2 added, 0 changed, 0 removed, 0 unchanged\n")
+    (tmp_path / "cronq.toml").write_text(cronq("export"))
+    assert cronq("apply", "--prune").endswith("0 added, 0 changed, 0 removed, 2 unchanged\n")
+
+
 def test_every_command_is_in_the_readme() -> None:
     text = README.read_text()
     missing = [entry.name for entry in ENTRIES if f"`cronq {entry.name}" not in text]

@@ -6,6 +6,8 @@ ALTER TABLE job ADD COLUMN keep TEXT;
 ALTER TABLE job ADD COLUMN pruned_before INTEGER;
 -- Named locks, separated by spaces; copied from the definition, because the claim reads them. NULL: none.
 ALTER TABLE job ADD COLUMN locks TEXT;
+-- Who defined it: `file` (jobs as code). NULL: somebody by hand.
+ALTER TABLE job ADD COLUMN origin TEXT CHECK (origin IN ('file'));
 CREATE INDEX job_locks ON job (name) WHERE locks IS NOT NULL AND removed_at IS NULL;
 CREATE INDEX job_keep ON job (id) WHERE keep IS NOT NULL;
 

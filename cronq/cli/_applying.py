@@ -1,0 +1,249 @@
+"""Making the store hold what a file of jobs says: what changes, which fire times move, and doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from cronq.cli._change import settle, skip_due
+from cronq.cli._definition import check_future
+from cronq.cli._schedules import times_of
+from cronq.errors import CronqError, StoreBusy
+from cronq.model import Definition, Job, Micros
+from cronq.plan import Launch
+from cronq.redefine import redefine
+from cronq.schedule.zones import tzdata_version
+from cronq.store import DueJob, JobChange, NewJob, Store
+from cronq.store.base import CalendarText
+
+if TYPE_CHECKING:
+    from cronq.cli._job_file import FileJob, JobFile
+    from cronq.cli._schedules import Times
+    from cronq.cli._session import Session
+
+ORIGIN = "file"
+MOST = 20_000
+"""Fire times of one job that are compared."""
+_TRIES = 50
+
+
+class Step(NamedTuple):
+    """What becomes of one job.
+
+    Attributes:
+        action: `add`, `change`, `remove`; `keep` if nothing changes.
+        before: The job as it is.
+        after: Its definition in the file.
+        pauses: Whether it is paused (True) or resumed (False); None: it stays as it is.
+        takes_over: It was defined by hand until now.
+    """
+
+    action: str
+    name: str
+    before: Job | None = None
+    after: Definition | None = None
+    times_before: Times | None = None
+    times_after: Times | None = None
+    pauses: bool | None = None
+    takes_over: bool = False
+
+
+class Shift(NamedTuple):
+    """Fire times that a change makes appear or vanish, and those that it moves (from, to)."""
+
+    appear: list[Micros]
+    vanish: list[Micros]
+    move: list[tuple[Micros, Micros]]
+
+
+class Plan(NamedTuple):
+    """All that has to be done, and may be done in one transaction.
+
+    Attributes:
+        calendars: By name, those that are new or change.
+        unfinished: Jobs of which more fire times are due than one decision holds; first do these.
+    """
+
+    steps: list[Step]
+    new: list[NewJob]
+    changes: list[JobChange]
+    calendars: Mapping[str, CalendarText]
+    unfinished: list[JobChange]
+
+
+def apply_file(session: Session, store: Store, file: JobFile, *, prune: bool) -> list[Step]:
+    """Make the store hold what the file says, in one transaction; return what was done.
+
+    Raises:
+        StoreBusy: Others kept changing its jobs.
+    """
+    for _ in range(_TRIES):
+        now = session.environment.now()
+        plan = plan_file(store, file, now, prune=prune)
+        if plan.unfinished:
+            store.change_jobs(plan.unfinished, now=now)
+            continue
+        calendars = tuple(plan.calendars.values())
+        if store.apply(plan.new, plan.changes, locks=file.locks, calendars=calendars, now=now):
+            session.ring()
+            return plan.steps
+    raise StoreBusy("the jobs kept being changed by others", hint="nothing was changed; try again")
+
+
+def plan_file(store: Store, file: JobFile, now: Micros, *, prune: bool) -> Plan:
+    """Return what would have to be done. Raises: CronqError: a job of the file would never run."""
+    known = store.calendars()
+    calendars = _changed_calendars(store, file, known, now)
+    later = {**known, **file.calendars}
+    jobs = {overview.job.name: overview.job for overview in store.overviews(recent=0)}
+    named = {one.name: one for one in file.jobs}
+    touched = [
+        name
+        for name, job in jobs.items()
+        if (name in named and _differs(job, named[name], calendars))
+        or (name not in named and (_uses(job, calendars) or (prune and job.origin == ORIGIN)))
+    ]
+    due = {one.job.name: one for one in store.due(touched)} if touched else {}
+    plan = Plan([], [], [], calendars, [])
+    for one in file.jobs:
+        if one.name in due:
+            _change(plan, due[one.name], one, now, known)
+        elif one.name in jobs:
+            plan.steps.append(Step("keep", one.name, jobs[one.name], one.definition))
+        else:
+            _add(plan, one, now)
+    for name, other in due.items():
+        if name not in named:
+            if prune and other.job.origin == ORIGIN:
+                _remove(plan, other, now, known)
+            else:
+                _follow_calendar(plan, other, now, known, later)
+    return plan
+
+
+def _changed_calendars(
+    store: Store, file: JobFile, known: Mapping[str, str], now: Micros
+) -> dict[str, CalendarText]:
+    changed = [name for name, text in file.calendars.items() if known.get(name) != text]
+    since = dict.fromkeys(changed, now)
+    for earlier in store.calendar_texts(changed) if changed else ():
+        # Texts follow one another also if the clock was set back between them.
+        since[earlier.name] = max(since[earlier.name], earlier.since + 1)
+    return {name: CalendarText(name, since[name], file.calendars[name]) for name in changed}
+
+
+def shift_of(step: Step, start: Micros, end: Micros) -> Shift:
+    """Return what a step does to the fire times with `start <= f < end`."""
+    before = set(_times_in(step.times_before, start, end))
+    after = set(_times_in(step.times_after, start, end))
+    appear, vanish = sorted(after - before), sorted(before - after)
+    pairs = list(zip(vanish, appear, strict=False))
+    moved = len(appear) == len(vanish) and _alternate(pairs)
+    return Shift([], [], pairs) if moved else Shift(appear, vanish, [])
+
+
+def _times_in(times: Times | None, start: Micros, end: Micros) -> Iterable[Micros]:
+    return () if times is None else islice(times.iter_us(start, end), MOST)
+
+
+def _alternate(pairs: Sequence[tuple[Micros, Micros]]) -> bool:
+    """Return whether each fire time has one new neighbour, so that it moved rather than went."""
+    return all(max(first) < min(second) for first, second in pairwise(pairs))
+
+
+def _add(plan: Plan, one: FileJob, now: Micros) -> None:
+    check_future(one.times, one.definition, now)
+    plan.new.append(
+        NewJob(
+            one.name,
+            one.definition,
+            one.times.next_us(now),
+            one.times.at_startup,
+            paused_at=now if one.paused else None,
+            tzdata=tzdata_version().version,
+            locks=one.locks,
+            origin=ORIGIN,
+        )
+    )
+    plan.steps.append(Step("add", one.name, after=one.definition, times_after=one.times, pauses=one.paused))
+
+
+def _change(plan: Plan, due: DueJob, one: FileJob, now: Micros, known: Mapping[str, str]) -> None:
+    job = due.job
+    paused_at = job.paused_at
+    if one.paused is not None:
+        paused_at = (job.paused_at or now) if one.paused else None
+    resumes = job.paused_at is not None and paused_at is None
+    launch = skip_due(due, now, "paused", known) if resumes else settle(due, now, known)
+    if _is_unfinished(plan, launch, now):
+        return
+    change = JobChange(launch)
+    if one.definition != job.definition or _uses(job, plan.calendars):
+        check_future(one.times, one.definition, now)
+        change = redefine(due, launch, one.definition, one.times, _since(plan, due, one.definition, now))
+    plan.changes.append(change._replace(paused_at=paused_at, locks=one.locks, origin=ORIGIN))
+    plan.steps.append(
+        Step(
+            "change",
+            job.name,
+            job,
+            one.definition,
+            _readable_times(job, known),
+            one.times,
+            None if (paused_at is None) == (job.paused_at is None) else paused_at is not None,
+            job.origin != ORIGIN,
+        )
+    )
+
+
+def _follow_calendar(
+    plan: Plan, due: DueJob, now: Micros, known: Mapping[str, str], later: Mapping[str, str]
+) -> None:
+    """Let a job that the file does not name fire by a calendar that it changes."""
+    job = due.job
+    launch, times = settle(due, now, known), times_of(job, later)
+    if _is_unfinished(plan, launch, now):
+        return
+    plan.changes.append(redefine(due, launch, job.definition, times, _since(plan, due, job.definition, now)))
+    plan.steps.append(Step("change", job.name, job, job.definition, _readable_times(job, known), times))
+
+
+def _is_unfinished(plan: Plan, launch: Launch, now: Micros) -> bool:
+    if launch.next_fire_at is None or launch.next_fire_at > now:
+        return False
+    plan.unfinished.append(JobChange(launch, paused_at=launch.job.paused_at))
+    return True
+
+
+def _since(plan: Plan, due: DueJob, definition: Definition, now: Micros) -> Micros:
+    """Return the instant after which the fire times of a changed job begin; not before its calendars do."""
+    names = (text.rpartition(":")[0] for text in definition.calendars)
+    return max([due.since(now), *(plan.calendars[name].since for name in names if name in plan.calendars)])
+
+
+def _remove(plan: Plan, due: DueJob, now: Micros, known: Mapping[str, str]) -> None:
+    job = due.job
+    launch = skip_due(due, now, "removed", known)
+    plan.changes.append(JobChange(launch, paused_at=job.paused_at, removed=True))
+    plan.steps.append(Step("remove", job.name, job, times_before=_readable_times(job, known)))
+
+
+def _readable_times(job: Job, calendars: Mapping[str, str]) -> Times | None:
+    try:
+        return times_of(job, calendars)
+    except CronqError:
+        return None  # its zone or calendar is gone; the file may be there to mend that
+
+
+def _differs(job: Job, one: FileJob, changed: Collection[str]) -> bool:
+    return (
+        one.definition != job.definition
+        or job.origin != ORIGIN
+        or (one.paused is not None and one.paused != (job.paused_at is not None))
+        or _uses(job, changed)
+    )
+
+
+def _uses(job: Job, calendars: Collection[str]) -> bool:
+    return any(text.rpartition(":")[0] in calendars for text in job.definition.calendars)
