@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 from cronq.cli._fields import duration, integer
 from cronq.errors import DurationError, UsageError
@@ -34,6 +35,8 @@ def nice(text: str) -> int:
 
 def memory(text: str) -> int:
     """Read an amount of memory."""
+    if sys.platform != "linux":
+        raise UsageError("only Linux can hold a command to an amount of memory")
     return parse_size(text, least=_LEAST_MEMORY)
 
 

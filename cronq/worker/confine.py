@@ -18,6 +18,7 @@ import contextlib
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from typing import NamedTuple
 from cronq.model import Definition
 from cronq.sizes import format_size
 from cronq.worker.accounts import Account, AccountError, account_of
+from cronq.worker.endings import describe
 
 _NOTHING = (None, None, None, None, None)
 _MESSAGE_BYTES = 1024
@@ -73,6 +75,8 @@ def confinement_of(definition: Definition) -> Confinement | None:
         words = f"open-files {d.open_files}"
         limits.append(_limit(words, resource.RLIMIT_NOFILE, d.open_files, d.open_files))
     if d.memory is not None:
+        if sys.platform != "linux":
+            raise ConfinementError("memory: only Linux can hold a command to it")
         # The last: whatever is done after it has to do with the memory that is there.
         words = f"memory {format_size(d.memory)}"
         limits.append(_limit(words, resource.RLIMIT_DATA, d.memory, d.memory))
@@ -157,7 +161,8 @@ def _apply(confinement: Confinement, writer: int) -> None:
             what = "user"
             os.setuid(account.uid)
     except BaseException as error:
-        os.write(writer, f"{what}: {error}".encode()[:_MESSAGE_BYTES])
+        why = describe(error) if isinstance(error, OSError | ValueError) else repr(error)
+        os.write(writer, f"{what}: {why}".encode()[:_MESSAGE_BYTES])
         raise
 
 

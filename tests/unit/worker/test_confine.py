@@ -18,7 +18,7 @@ from cronq.worker.foreground import run_foreground
 from tests.unit.worker.rig import Rig, definition, shell
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings only on Linux")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are those of Linux")
 OTHER = "nobody"
 
 
@@ -53,7 +53,6 @@ def test_a_missing_program_is_still_told_from_one_that_fails(rig: Rig) -> None:
     assert rig.execute(shell("exit 127", **limits)).reason == "exit 127"
 
 
-@linux_only
 def test_row_memory_beyond_the_limit_is_an_error_of_the_program(rig: Rig) -> None:
     code = "x = bytearray(200 << 20)"
     end = rig.execute(definition(sys.executable, "-c", code, memory=64 * 1024**2))
@@ -105,6 +104,19 @@ def test_a_limit_above_the_hard_one_is_refused_before_anything_starts(
     held = confinement_of(definition("true", open_files=64))
     assert held is not None
     assert held.limits[0].hard == 64
+
+
+def test_a_niceness_that_is_not_allowed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = confinement_of(shell("true", nice=5))
+    assert held is not None
+
+    def refuse(*_: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    with pytest.raises(ConfinementError) as caught:
+        confine.start_process(shell("true"), held, env={}, stdin=None)
+    assert str(caught.value) == "nice 5: EACCES Permission denied"
 
 
 def test_another_user_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:

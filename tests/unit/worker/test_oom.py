@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from cronq.worker import oom
 from cronq.worker.endings import Exit, verdict_of_oom
 from cronq.worker.oom import KillCounter, counters_of_group
 from tests.unit.worker.rig import Rig, shell
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the counters are those of Linux")
 
 MOUNTS = (
     "30 25 0:26 / /sys/fs/cgroup ro,nosuid shared:4 - tmpfs tmpfs ro,mode=755\n"
