@@ -236,6 +236,10 @@ _cronq() {
         'doctor --db') _cronq_kind file; return ;;
         'doctor --tz') _cronq_kind zones; return ;;
         'doctor --color') _cronq_words "auto always never"; return ;;
+        'prune --keep') return ;;
+        'prune --db') _cronq_kind file; return ;;
+        'prune --tz') _cronq_kind zones; return ;;
+        'prune --color') _cronq_words "auto always never"; return ;;
         'init --db') _cronq_kind file; return ;;
         'init --tz') _cronq_kind zones; return ;;
         'init --color') _cronq_words "auto always never"; return ;;
@@ -247,7 +251,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs status lock check exec backup restore audit doctor init completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs status lock check exec backup restore audit doctor prune init completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -323,6 +327,9 @@ _cronq() {
         doctor)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
+        prune)
+            if [[ $cur == -* ]]; then _cronq_words "--keep -y --yes --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            ;;
         init)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind directory; fi
             ;;
@@ -330,7 +337,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs status lock check exec backup restore audit doctor init completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs status lock check exec backup restore audit doctor prune init completion help"; fi
             ;;
     esac
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -13,10 +14,12 @@ from cronq import lock
 from cronq.errors import CronqError, StoreMissing
 from cronq.model import Job
 from cronq.schedule.zones import tzdata_version
+from cronq.sizes import short_size
 from cronq.store import Place, Store, open_store
 from cronq.timing import placement_of, times_of
 from cronq.worker.accounts import trouble_with
 
+MANY_LOGS_BYTES = 1024**3
 LOW_SPACE_BYTES = 64 * 1024 * 1024
 _FIXED_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """First releases of their lines without the WAL-reset bug: sqlite.org/wal.html#walresetbug."""
@@ -54,6 +57,7 @@ def examine(place: Place, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield _integrity(store, place)
         yield _scheduler(place, store)
         yield from _jobs(store)
+        yield from _logs(place, store)
     except CronqError as error:
         # Nothing that is built on a damaged database is worth a look.
         yield Finding("database", "error", error.message, error.hint)
@@ -140,6 +144,34 @@ def _scheduler(place: Place, store: Store) -> Finding:
     waiting = store.totals().queued
     message = "not running" + (f", and {waiting} runs wait for one" if waiting else "")
     return Finding("scheduler", "warning", message, "start one with `cronq run`")
+
+
+def _logs(place: Place, store: Store) -> Iterator[Finding]:
+    """Look whether logs are filling the disk while nothing limits them."""
+    if store.limited_jobs():
+        return
+    try:
+        space = os.statvfs(_existing(place.logs))
+    except OSError:
+        return  # said already
+    many = max(MANY_LOGS_BYTES, space.f_bavail * space.f_frsize // 2)
+    if _is_larger(place.logs, many):
+        message = f"the logs take more than {short_size(many)}, and no job has limits"
+        yield Finding(
+            "logs", "warning", message, "cronq set NAME --keep 30d, or for once: cronq prune --keep 30d"
+        )
+
+
+def _is_larger(folder: Path, limit: int) -> bool:
+    """Return whether the files below a folder take more than this on the disk; stops as soon as they do."""
+    taken = 0
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                taken += os.lstat(f"{directory}/{name}").st_blocks * 512
+            if taken > limit:
+                return True
+    return False
 
 
 def _jobs(store: Store) -> Iterator[Finding]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from types import FrameType
 
 from cronq import events, lock
@@ -19,6 +20,7 @@ from cronq.errors import ExitCode, StoreFull
 from cronq.model import AttemptEnd, Claim, Outcome
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, open_store
+from cronq.store.connection import LOG_SIZE_LIMIT
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
 from cronq.waiting import SystemClock
@@ -28,6 +30,7 @@ from cronq.worker.files import tail_lines
 from cronq.worker.pool import Pool
 
 REDRAW_EVERY_S = 1.0
+UPKEEP_EVERY_S = 1.0
 STATUS_EVERY_S = 10.0
 """How often systemd's status line is renewed where there is no watchdog to do it with."""
 
@@ -88,7 +91,8 @@ def run_scheduler(
         stack.callback(workers.close)
         scheduler.start()
         notifier = Notifier(environ)
-        scheduler.tickers += [*_tickers(notifier), Sweep(place, clock, told).ticker]
+        upkeep = Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False)
+        scheduler.tickers += [*_tickers(notifier), upkeep, Sweep(place, clock, told).ticker]
         if redraw is not None:
             scheduler.tickers.append(redrawing)
         if notifier.is_wanted:
@@ -104,6 +108,15 @@ def _turn(scheduler: Scheduler, bell: Doorbell) -> ExitCode:
         if bell.fileno() in scheduler.sleep():
             bell.answer()
     return scheduler.finish()
+
+
+def _move_log(place: Place, scheduler: Scheduler) -> None:
+    """Move a long write-ahead log into the database: others write to it, and only we may do that."""
+    # Looked at, never opened: closing it would drop SQLite's locks.
+    log = place.database.with_name(f"{place.database.name}-wal")
+    with suppress(OSError):
+        if log.stat().st_size > LOG_SIZE_LIMIT:
+            scheduler.store.checkpoint()
 
 
 def _hang_bell(place: Place) -> Doorbell:

@@ -53,6 +53,7 @@ ENTRIES = (
     Entry("restore", "Maintain", "Put a copy of the database back in its place"),
     Entry("audit", "Maintain", "Prove that every fire time is accounted for, or say which is not"),
     Entry("doctor", "Maintain", "Check that everything is in order, and say what to do if not"),
+    Entry("prune", "Maintain", "Remove finished runs that are beyond their limits, and their logs"),
     Entry("init", "Maintain", "Make a database for this project, or accept the one it has"),
     Entry("completion", "Maintain", "Print the completion script for a shell"),
     Entry("help", "Maintain", "Explain a topic or a command"),

@@ -128,7 +128,9 @@ keys that end in _s; what does not apply is null, never absent.
   logs      run job attempt lines[]; with -f, one object a line: run job attempt line
   run --dry-run   decisions[]: at job decision
   status    scheduler{running pid host since} database{path rule exists logs}
-            totals{jobs paused queued running oldest_queued_at} tzdata
+            totals{jobs paused queued running oldest_queued_at}
+            history{limited_jobs} tzdata
+  prune     jobs[]: name runs bytes; runs bytes dry_run
   init      database created
   backup    backup{path bytes jobs runs copied_at}
   restore   restored{path jobs runs copied_at replaced skipped}

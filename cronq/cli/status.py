@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -11,12 +11,23 @@ from cronq.errors import ExitCode, StoreMissing
 from cronq.lock import Holder, is_held, read_holder
 from cronq.model import SECOND
 from cronq.render.table import facts
-from cronq.render.text import Tone, Word, plain
+from cronq.render.text import Tone, Word, count_of, plain
 from cronq.render.times import iso, span
 from cronq.store import Totals
 
 USAGE = "status [--check]"
 EXAMPLES = ("cronq status", "cronq status --check -q || systemctl --user restart cronq")
+
+
+class _Contents(NamedTuple):
+    """What is in the database.
+
+    Attributes:
+        limited: Jobs whose history has limits.
+    """
+
+    totals: Totals
+    limited: int
 
 
 def command(
@@ -29,14 +40,14 @@ def command(
     session = Session.of(ctx)
     alive = is_held(session.place.lock)
     holder = read_holder(session.place.lock) if alive else None
-    totals = _totals(session)
+    contents = _contents(session)
     version = tzdata_version()
     if session.options.json:
-        session.json(_document(session, holder, totals, alive=alive, tzdata=version.version))
+        session.json(_document(session, holder, contents, alive=alive, tzdata=version.version))
     elif session.options.quiet:
         session.line("running" if alive else "stopped")
     else:
-        pairs = _pairs(session, holder, totals, alive=alive)
+        pairs = _pairs(session, holder, contents, alive=alive)
         pairs.append(("zone data", Word(f"{version.version} ({version.source})")))
         if session.for_people:
             session.lines(facts(pairs, session.terminal.style))
@@ -47,16 +58,16 @@ def command(
     return int(ExitCode.FAILED if check and not alive else ExitCode.OK)
 
 
-def _totals(session: Session) -> Totals | None:
+def _contents(session: Session) -> _Contents | None:
     try:
         with session.store(read_only=True) as store:
-            return store.totals()
+            return _Contents(store.totals(), store.limited_jobs())
     except StoreMissing:
         return None
 
 
 def _pairs(
-    session: Session, holder: Holder | None, totals: Totals | None, *, alive: bool
+    session: Session, holder: Holder | None, contents: _Contents | None, *, alive: bool
 ) -> list[tuple[str, Word]]:
     now = session.started_at
     scheduler = Word("running" if alive else "not running", Tone.PLAIN if alive else Tone.YELLOW)
@@ -65,13 +76,14 @@ def _pairs(
         scheduler = Word(f"running, pid {holder.pid} on {plain(holder.host)}, since {age} ago")
     place = session.place
     database = session.tilde(str(place.database)) if session.for_people else str(place.database)
-    missing = "" if totals is not None else ", not there yet"
+    missing = "" if contents is not None else ", not there yet"
     pairs = [
         ("scheduler", scheduler),
         ("database", Word(f"{database}  ({place.rule}{missing})")),
         ("logs", Word(session.tilde(str(place.logs)) if session.for_people else str(place.logs))),
     ]
-    if totals is not None:
+    if contents is not None:
+        totals, limited = contents
         paused = f", {totals.paused} paused" if totals.paused else ""
         queue = f"{totals.queued} queued"
         if totals.oldest_queued_at is not None:
@@ -79,14 +91,22 @@ def _pairs(
         pairs += [
             ("jobs", Word(f"{totals.jobs}{paused}")),
             ("runs", Word(f"{totals.running} running, {queue}")),
+            ("history", Word(_history(limited))),
         ]
     return pairs
 
 
+def _history(limited: int) -> str:
+    if not limited:
+        return "everything is kept"
+    return f"{count_of(limited, 'job')} with limits (--keep); all else is kept"
+
+
 def _document(
-    session: Session, holder: Holder | None, totals: Totals | None, *, alive: bool, tzdata: str
+    session: Session, holder: Holder | None, contents: _Contents | None, *, alive: bool, tzdata: str
 ) -> dict[str, object]:
     place = session.place
+    totals, limited = contents or (None, 0)
     return {
         "scheduler": {
             "running": alive,
@@ -97,7 +117,7 @@ def _document(
         "database": {
             "path": str(place.database),
             "rule": place.rule,
-            "exists": totals is not None,
+            "exists": contents is not None,
             "logs": str(place.logs),
         },
         "totals": None
@@ -109,5 +129,6 @@ def _document(
             "running": totals.running,
             "oldest_queued_at": iso(totals.oldest_queued_at),
         },
+        "history": None if totals is None else {"limited_jobs": limited},
         "tzdata": tzdata,
     }

@@ -35,6 +35,8 @@ APPLICATION_ID = 0x63726E71
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 SCHEMA_VERSION = 3
+LOG_SIZE_LIMIT = 16 * 1024 * 1024
+"""What a write-ahead log may keep of the disk once all of it is in the database."""
 BUSY_TIMEOUT_S = 10.0
 SCHEDULER_PATIENCE_S = 1.0
 BUSY_PATIENCE_S = 30.0
@@ -122,6 +124,7 @@ def serve_scheduler(connection: Connection) -> None:
     """
     connection.execute("PRAGMA journal_mode = WAL")  # a copy that somebody put in place by hand is not in it
     connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_SIZE_LIMIT}")
     connection.execute(f"PRAGMA busy_timeout = {round(SCHEDULER_PATIENCE_S * 1000)}")
     connection.patience_s = 0.0
 

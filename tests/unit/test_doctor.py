@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +128,30 @@ def test_a_job_whose_definition_cannot_be_read_is_named(place: Place, store: Sto
     assert finding.level == "error"
     assert "definition of `sick`" in finding.message
     assert "cronq remove sick" in finding.hint
+
+
+def test_many_logs_without_any_limits_are_a_warning(
+    place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place.logs / "000000"
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "1.1.log").write_bytes(b"x" * 100_000)
+    store.add_job(NewJob("a", definition(place.logs.parent), 1), now=0)
+    full = os.statvfs(place.logs.parent)
+    assert "logs" not in levels(examine(place, {}))
+    monkeypatch.setattr("cronq.doctor.MANY_LOGS_BYTES", 50_000)
+    assert "logs" not in levels(examine(place, {})), "there is room for much more"
+    monkeypatch.setattr(os, "statvfs", lambda _path: NearlyFull(full))
+    (finding,) = [found for found in examine(place, {}) if found.check == "logs"]
+    assert finding.level == "warning"
+    assert "--keep" in finding.hint
+    store.add_job(NewJob("b", definition(place.logs.parent, keep="30d"), 1), now=0)
+    assert "logs" not in levels(examine(place, {}))
+
+
+class NearlyFull:
+    """A file system with little room left."""
+
+    def __init__(self, real: os.statvfs_result) -> None:
+        self.f_frsize = real.f_frsize
+        self.f_bavail = 180_000 // real.f_frsize
