@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cronq import events
+from cronq.errors import RunNotFound, StoreError
 from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run, State
 from cronq.store.base import Store
 from cronq.worker.cap import INCOMPLETE
@@ -142,7 +143,10 @@ class Reporter:
 
     def _as_recorded(self, end: AttemptEnd) -> tuple[AttemptEnd, Run | None]:
         """Return the end that the ledger has: an earlier scheduler's worker was faster with the truth."""
-        detail = self._store.run(end.key[0])
+        try:
+            detail = self._store.run(end.key[0])
+        except (StoreError, RunNotFound):
+            return end, None
         for attempt in detail.attempts:
             if attempt.attempt == end.key[1] and attempt.outcome is not None:
                 recorded = end._replace(

@@ -285,12 +285,13 @@ class Scheduler:
         pending = self._pending
         runs = self.store.record(pending.starts, pending.ends)
         self._pending = _Pending()
+        # At once: what is told below may ask the store, which may refuse.
+        self.workers.acknowledge([end.key for end in pending.ends])
         for start in pending.starts:
             self._reporter.started(start)
         after = {run.id: run for run in runs}
         for end in pending.ends:
             self._reporter.ended(end, after.get(end.key[0]), now)
-        self.workers.acknowledge([end.key for end in pending.ends])
 
     def _fire(self, now: Micros) -> None:
         launches = []
@@ -302,8 +303,9 @@ class Scheduler:
             self._reporter.announce(self.store.launch(launches, now=now), now)
 
     def _decide(self, due: DueJob, now: Micros) -> plan.Launch | None:
+        # Outside: a store in trouble is no fault of the job.
+        calendars = self.store.calendars() if due.job.definition.calendars else {}
         try:
-            calendars = self.store.calendars() if due.job.definition.calendars else {}
             times = times_of(due.job, calendars)
             return plan.decide(due.job, times, due.active, now, placement_of(due.job))
         except CronqError as error:
