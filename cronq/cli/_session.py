@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from cronq.cli._terminal import Environment
 from cronq.model import Micros
 from cronq.render.terminal import Terminal
-from cronq.render.text import Tone, Word, paint, plain, tab_separated
+from cronq.render.text import Tone, Word, harmless, json_safe, paint, plain, tab_separated
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -164,11 +164,15 @@ class Session:
 
     def line(self, text: str = "") -> None:
         """Write one line of the answer."""
-        self.terminal.out.write(f"{text}\n")
+        self.lines((text,))
 
     def lines(self, texts: Iterable[str]) -> None:
-        """Write lines of the answer."""
-        self.terminal.out.write("".join(f"{text}\n" for text in texts))
+        """Write lines of the answer.
+
+        Whatever is in them stays on its line and is harmless, wherever it is from.
+        """
+        show = harmless if self.terminal.out_color else partial(plain, keep="\t")
+        self.terminal.out.write("".join(f"{show(text)}\n" for text in texts))
 
     def words(self, *words: Word | str) -> None:
         """Write one line of painted words, as they stand."""
@@ -185,14 +189,17 @@ class Session:
         """Write one JSON object, with the number of the schema first."""
         import json
 
-        self.line(json.dumps({"schema": 1, **document}, ensure_ascii=False, indent=2))
+        self._write_json(json.dumps({"schema": 1, **document}, ensure_ascii=False, indent=2))
 
     def json_line(self, document: Mapping[str, object]) -> None:
         """Write one JSON object on one line, at once: an element of a stream."""
         import json
 
-        self.line(json.dumps({"schema": 1, **document}, ensure_ascii=False))
+        self._write_json(json.dumps({"schema": 1, **document}, ensure_ascii=False))
         self.terminal.out.flush()
+
+    def _write_json(self, text: str) -> None:
+        self.terminal.out.write(f"{json_safe(text)}\n")
 
     # Talk: standard error
 

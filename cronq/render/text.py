@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -23,6 +24,20 @@ class Word(NamedTuple):
     tone: Tone = Tone.PLAIN
 
 
+_HARMFUL = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # C0, DEL and C1, of which a terminal may take U+009B for ESC [
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional controls (CVE-2021-42574)
+    "\u2028\u2029\ufff9-\ufffb"  # separators of lines, annotations
+    "\U000e0000-\U000e007f"  # tags, which are never seen
+    "\ud800-\udfff"  # what no encoding can print
+    "]"
+)
+
+
+_PAINT = re.compile("(\x1b\\[(?:0|1|2|31|33)m)")  # what `paint` writes
+
+
 def paint(word: Word, *, color: bool) -> str:
     """Return the text, wrapped in SGR sequences if colour is wanted (ECMA-48)."""
     if not color or word.tone is Tone.PLAIN or not word.text:
@@ -42,21 +57,33 @@ def plain(text: str, *, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c in keep or not _is_harmful(c) else _visible(c) for c in text)
+    return _HARMFUL.sub(lambda match: c if (c := match[0]) in keep else _visible(c), text)
 
 
-def _is_harmful(c: str) -> bool:
-    code = ord(c)
-    if code < 0x20 or 0x7F <= code < 0xA0:
-        return True
-    # Bidirectional controls (CVE-2021-42574), line separators, and what no encoding can print.
-    return (
-        0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069 or code in {0x2028, 0x2029} or _is_surrogate(c)
+def harmless(text: str) -> str:
+    """Return a painted line in which nothing but our own colours, and tabs, speaks to the terminal."""
+    if "\x1b" not in text:
+        return plain(text, keep="\t")
+    # Every other piece is what the parentheses match: a colour.
+    return "".join(
+        piece if at % 2 else plain(piece, keep="\t") for at, piece in enumerate(_PAINT.split(text))
     )
 
 
-def _is_surrogate(c: str) -> bool:
-    return 0xD800 <= ord(c) <= 0xDFFF
+def json_safe(text: str) -> str:
+    """Return JSON in which control characters are escapes, as JSON allows: the same document, but harmless.
+
+    Args:
+        text: As `json.dumps` gives it, which leaves alone what is not ASCII, and DEL.
+    """
+    return _HARMFUL.sub(lambda match: _in_json(match[0]), text)
+
+
+def _in_json(c: str) -> str:
+    if c == "\n":
+        return c  # of the indentation; within texts it is an escape already
+    units = c.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _visible(c: str) -> str:
@@ -66,6 +93,8 @@ def _visible(c: str) -> str:
         return named
     if code < 0x20:
         return "^" + chr(code + 0x40)
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 

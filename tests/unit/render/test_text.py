@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cronq.render.table import Column, Style, facts, table
-from cronq.render.text import Tone, Word, count_of, cut, joined, pad, paint, plain, tab_separated, width_of
+from cronq.render.text import (
+    Tone,
+    Word,
+    count_of,
+    cut,
+    harmless,
+    joined,
+    json_safe,
+    pad,
+    paint,
+    plain,
+    tab_separated,
+    width_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +33,11 @@ from cronq.render.text import Tone, Word, count_of, cut, joined, pad, paint, pla
         ("bell\x07 del\x7f", "bell^G del\\x7f"),
         ("c1 \x9b31m", "c1 \\x9b31m"),
         ("bidi \u202etxt", "bidi \\u202etxt"),
+        ("marks \u200e\u200f\u061c", "marks \\u200e\\u200f\\u061c"),
+        ("tag \U000e0041", "tag \\U000e0041"),
+        ("note \ufff9", "note \\ufff9"),
+        ("back\b\x00", "back^H^@"),
+        ("👩\u200d💻", "👩\u200d💻"),
         ("line\u2028sep", "line\\u2028sep"),
         ("not utf-8 \udcff", "not utf-8 \\udcff"),
         ("", ""),
@@ -25,6 +45,15 @@ from cronq.render.text import Tone, Word, count_of, cut, joined, pad, paint, pla
 )
 def test_plain_makes_control_characters_harmless(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+def test_json_is_harmless_and_says_the_same() -> None:
+    document = {"text": "".join(map(chr, [*range(0x300), *range(0x2000, 0x2100), 0xE0041, 0x1F600]))}
+    for indent in (None, 2):
+        text = json_safe(json.dumps(document, ensure_ascii=False, indent=indent))
+        assert json.loads(text) == document
+        assert plain(text, keep="\n") == text
+    assert "ü" in text
 
 
 def test_plain_keeps_what_it_is_told_to() -> None:
@@ -58,6 +87,15 @@ def test_paint_only_when_asked() -> None:
     word = Word("x", Tone.RED)
     assert paint(word, color=False) == "x"
     assert paint(word, color=True) == "\x1b[31mx\x1b[0m"
+
+
+def test_colours_are_the_only_sequences_of_a_harmless_line() -> None:
+    painted = "".join(paint(Word(f"{tone.name}\x1b[2J\x9b", tone), color=True) for tone in Tone)
+    shown = harmless(f"a\tb {painted} \x1b[41m \n")
+    for tone in Tone:
+        assert paint(Word(f"{tone.name}^[[2J\\x9b", tone), color=True) in shown
+    assert shown.startswith("a\tb ")
+    assert shown.endswith(" ^[[41m \\n")
 
 
 def test_tab_separated_keeps_cells_in_their_columns() -> None:
