@@ -113,8 +113,10 @@ def _verdict_of_cpu_time(exit_: Exit, limit_s: float) -> Verdict | None:
     Source: setrlimit(2), RLIMIT_CPU.
     """
     used_s = 0.0 if exit_.usage is None else exit_.usage.user_s + exit_.usage.system_s
-    is_killed = exit_.signal == signal.SIGKILL and used_s >= limit_s
-    if is_killed or exit_.signal == signal.SIGXCPU:
+    if exit_.signal == signal.SIGKILL and used_s > limit_s:
+        # What its children used is in it, so this is not certain.
+        return Verdict(Outcome.FAILURE, f"signal 9 (KILL), probably cpu time {limit_s:g}s used up")
+    if exit_.signal == signal.SIGXCPU:
         return Verdict(Outcome.FAILURE, f"cpu time {limit_s:g}s used up (signal {exit_.signal})")
     if exit_.exit_code == SHELL_SIGNAL_BASE + signal.SIGXCPU:
         return Verdict(Outcome.FAILURE, f"cpu time {limit_s:g}s used up (exit {exit_.exit_code})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_row_memory_beyond_the_limit_is_an_error_of_the_program(rig: Rig) -> Non
         ("{python} -c 'while True: pass'; exit $?", "cpu time 1s used up (exit 152)"),
         (
             "exec {python} -c 'import signal; signal.signal(24, signal.SIG_IGN)\nwhile True: pass'",
-            "cpu time 1s used up (signal 9)",
+            "signal 9 (KILL), probably cpu time 1s used up",
         ),
     ],
     ids=["told", "in a shell", "ignores it"],
@@ -153,6 +154,20 @@ def test_command_of_another_user_can_be_stopped_and_is_found(rig: Rig) -> None:
     rig.pool.stop(start.key, "enough")
     end = rig.end_of(start.key)
     assert (end.outcome, end.reason, end.survivors) == (Outcome.CANCELLED, "enough", ())
+
+
+@as_root
+def test_command_of_another_user_is_inherited_from_a_killed_worker(rig: Rig, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    writer = os.open(gate, os.O_RDWR)
+    start = rig.started(shell("read answer; exit 5", user=OTHER, stdin=str(gate)))
+    os.kill(rig.worker_pid(), signal.SIGKILL)
+    rig.wait(lambda: rig.lost)
+    os.write(writer, b"go\n")
+    os.close(writer)
+    end = rig.end_of(start.key)
+    assert (end.outcome, end.exit_code) == (Outcome.FAILURE, 5)
 
 
 @as_root
