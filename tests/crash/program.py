@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 
 Event = dict[str, Any]
 

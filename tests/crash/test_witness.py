@@ -49,6 +49,7 @@ def good() -> tuple[list[Line], Rows]:
         line(2, "start"),
         line(3, "start"),
         line(5, "start"),
+        line(5, "end", 3),
         line(5, "start", attempt=2),
         line(5, "end", 0, attempt=2),
     ]
@@ -64,8 +65,8 @@ def good() -> tuple[list[Line], Rows]:
 
 
 def findings(lines: list[Line], rows: Rows, done: Done | None = None) -> Findings:
-    ledger = Ledger(rows, 1, FIRST, FIRST + timedelta(seconds=5.5))
-    return compare(lines, {"job": ledger}, done or Done({(2, 1)}, workers=1))
+    ledger = Ledger(rows, 1, FIRST, FIRST + timedelta(seconds=5.5), FIRST + timedelta(seconds=6))
+    return compare(lines, {"job": ledger}, done or Done(killed={(2, 1)}, orphaned={(3, 1)}, workers=1))
 
 
 def test_what_agrees_is_not_found_fault_with() -> None:
@@ -102,7 +103,10 @@ BROKEN: dict[str, tuple[str, Callable[[list[Line], Rows], object]]] = {
         "wrong",
         lambda _, rows: rows.append(row(9, fire_at=fire(-1), outcome="skipped")),
     ),
-    "too many abandoned": ("wrong", lambda _, rows: rows[0].update(outcome="abandoned")),
+    "a fire time to come": ("wrong", lambda _, rows: rows.append(row(9, outcome="skipped"))),
+    "an end that somebody should have seen": ("wrong", lambda _, rows: rows[0].update(outcome="abandoned")),
+    "too many abandoned": ("wrong", lambda _, rows: rows[4].update(outcome="abandoned")),
+    "a success that is run again": ("doubled", lambda lines, _: lines.append(line(5, "end", 0))),
 }
 
 

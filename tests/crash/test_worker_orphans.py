@@ -36,7 +36,6 @@ class Scheduler:
             stdout=subprocess.PIPE,
         )
         self._buffer = b""
-        self.wait_for("up")
 
     def wait_for(self, event: str) -> dict[str, Any]:
         """Return the next event of this name; others before it are dropped."""
@@ -83,6 +82,7 @@ def scheduler(database: Path) -> Iterator[Callable[..., Scheduler]]:
 
     def start(*options: str) -> Scheduler:
         made.append(Scheduler(database, *options))
+        made[-1].wait_for("up")
         return made[-1]
 
     yield start

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -133,7 +135,7 @@ def torture_round(world: World, dice: random.Random, seconds: float) -> Result:
             fault.do(t)
             t.look_for_zombies()
         _settle(t, firsts, result)
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         t.findings.stuck.append(f"the driver waited in vain: {error}")
     finally:
         for pid in world.processes():
@@ -141,7 +143,11 @@ def torture_round(world: World, dice: random.Random, seconds: float) -> Result:
         t.bury()
         wait_for(lambda: not world.processes(), PATIENCE_S)
     if t.findings:
-        result.diary = [f"{world.name}, last events first", *reversed(t.diary)]
+        result.diary = [f"{world.name}, what was done last first:", *reversed(t.diary)]
+        named = set(re.findall(r"(?:run_id=|#|\()(\d+)", " ".join(t.findings.details())))
+        result.diary += ["what was told of these runs:"]
+        result.diary += [str(event) for event in t.events if str(event.get("run_id")) in named]
+        result.diary += [str(line) for line in world.lines() if str(line.run_id) in named]
     return result
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from cronq.worker import kernel
-from tests.crash.program import DEADLINE_S, Running
+from tests.crash.program import DEADLINE_S, Event, Running
 from tests.crash.torture_worlds import World, wait_for
 from tests.crash.witness import Done, Findings, parse_time
 
@@ -30,6 +30,7 @@ class Torment:
         kills: By kind of process.
         deeds: By name of the fault.
         diary: What was done, for whoever has to find out.
+        events: What the schedulers told.
     """
 
     world: World
@@ -40,6 +41,7 @@ class Torment:
     done: Done = field(default_factory=Done)
     findings: Findings = field(default_factory=Findings)
     diary: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     _zombies: dict[tuple[int, int], float] = field(default_factory=dict)
 
@@ -73,6 +75,8 @@ class Torment:
         """Take note that the scheduler is dead."""
         if self.life is not None:
             self.life.process.wait(DEADLINE_S)
+            self.life.pass_over()
+            self.events += self.life.events
             self.life.close()
         self.life = None
         self._zombies.clear()
@@ -87,6 +91,10 @@ class Torment:
 
     def kill_workers(self, most: int = 1) -> None:
         for pid in self._some(self.world.workers(), most):
+            # It must not begin anything between the look and the kill.
+            kernel.send_signal(pid, signal.SIGSTOP, kernel.start_ticks(pid))
+            wait_for(lambda pid=pid: _is_stopped(pid), PATIENCE_S)  # type: ignore[misc]
+            self.done.orphaned |= self.world.attempts_of(pid)
             self.done.workers += 1
             self._kill(pid, "worker")
 
@@ -121,6 +129,11 @@ class Torment:
                 if now - seen[key] > PATIENCE_S:
                     self.findings.zombies.append(f"{info} for {now - seen[key]:.1f} s")
         self._zombies = seen
+
+
+def _is_stopped(pid: int) -> bool:
+    info = kernel.process_info(pid)
+    return info is None or info.state in {"T", "Z", "X"}
 
 
 Deed = Callable[[Torment], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from cronq import doorbell
 from cronq.worker import kernel
 from tests.crash.program import Cronq, is_worker
-from tests.crash.witness import PYTHON_JOB, SHELL_JOB, Ledger, Line, parse_time, read_lines
+from tests.crash.witness import PYTHON_JOB, SHELL_JOB, Key, Ledger, Line, parse_time, read_lines
 
 DISK_KIB = 16 * 1024
 
@@ -57,6 +58,8 @@ class World:
     fill: Callable[[], Callable[[], None]] | None = None
     stamp: Path | None = None
     shift_s: float = 0.0
+    latest: datetime | None = None
+    """The latest time before a step of the clock."""
 
     def now(self) -> datetime:
         """Return the time that cronq sees."""
@@ -65,6 +68,7 @@ class World:
     def set_clock(self, shift_s: float) -> None:
         """Step the clock of everything that runs here."""
         assert self.stamp is not None
+        self.latest = max(self.latest or self.now(), self.now())
         self.shift_s = shift_s
         draft = self.stamp.with_suffix(".draft")
         draft.write_text(f"{shift_s:+.3f}")
@@ -112,8 +116,10 @@ class World:
         return settled
 
     def ledgers(self, firsts: Mapping[str, datetime], settled: Mapping[str, datetime]) -> dict[str, Ledger]:
+        latest = max(self.latest or self.now(), self.now())
         return {
-            name: Ledger(self.cronq.rows(name), JOBS[name][0], firsts[name], settled[name]) for name in firsts
+            name: Ledger(self.cronq.rows(name), JOBS[name][0], firsts[name], settled[name], latest)
+            for name in firsts
         }
 
     # Processes, found by their environment alone
@@ -135,7 +141,21 @@ class World:
         # Between fork and exec a command looks like its worker.
         return [pid for pid, parent in parents.items() if parent not in found]
 
-    def commands(self) -> dict[int, tuple[int, int]]:
+    def attempts_of(self, worker: int) -> set[Key]:
+        """Return the attempts whose end a worker knows, or will know: their lock files name it."""
+        found = set()
+        for path in self.cronq.database.with_name(f"{self.cronq.database.name}.attempts").glob("*.lock"):
+            # Held: not over. Named in it: over perhaps, but its end is not in the ledger.
+            with contextlib.suppress(OSError, ValueError):
+                if (
+                    kernel.holds_file(worker, str(path))
+                    or json.loads(path.read_text())["worker_pid"] == worker
+                ):
+                    run_id, attempt, _ = path.name.split(".")
+                    found.add((int(run_id), int(attempt)))
+        return found
+
+    def commands(self) -> dict[int, Key]:
         """Return the commands that run (not what they started): pid → run, attempt."""
         found = {}
         for pid in self.processes():

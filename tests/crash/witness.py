@@ -11,7 +11,7 @@ another has one for each run. `overlap` says that something of an earlier attemp
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,13 +102,15 @@ class Ledger(NamedTuple):
         runs: As `cronq runs --json` gives them, oldest first.
         every_s: Seconds between fire times.
         first: First fire time that there should be.
-        settled_at: No later fire time than this may be missing.
+        settled_at: No fire time up to this may be missing.
+        latest: No fire time after this may be there: the clock never showed more.
     """
 
     runs: Sequence[Mapping[str, Any]]
     every_s: int
     first: datetime
     settled_at: datetime
+    latest: datetime
 
 
 @dataclass
@@ -117,10 +119,12 @@ class Done:
 
     Attributes:
         killed: Attempts whose command was killed.
-        workers: How many workers were killed: each costs at most one attempt its exit status.
+        orphaned: Attempts whose worker was killed, so that it may be that nobody sees how they end.
+        workers: How many workers were killed, some perhaps just before they began an attempt.
     """
 
     killed: set[Key] = field(default_factory=set)
+    orphaned: set[Key] = field(default_factory=set)
     workers: int = 0
 
 
@@ -161,11 +165,35 @@ def compare(lines: Sequence[Line], ledgers: Mapping[str, Ledger], done: Done) ->
     for job, ledger in ledgers.items():
         _account(job, ledger, findings)
         for run in ledger.runs:
-            _compare_run(run, by_run[run["id"]], done.killed, findings)
-    abandoned = sum(run["outcome"] == "abandoned" for ledger in ledgers.values() for run in ledger.runs)
-    if abandoned > done.workers:
-        findings.wrong.append(f"{abandoned} abandoned, but only {done.workers} workers were killed")
+            _compare_run(run, by_run[run["id"]], done, findings)
+    _compare_ends(lines, ledgers, done, findings)
     return findings
+
+
+def _compare_ends(
+    lines: Sequence[Line], ledgers: Mapping[str, Ledger], done: Done, findings: Findings
+) -> None:
+    """What has ended well is not run again; whose end was not seen, its worker was killed."""
+    last = {run["id"]: run["attempt"] for ledger in ledgers.values() for run in ledger.runs}
+    excused = done.killed | done.orphaned
+    findings.doubled += [
+        f"{line} was run again"
+        for line in lines
+        if line.code == 0 and line.attempt < last.get(line.run_id, 0) and line.key not in excused
+    ]
+    started = {line.key for line in lines if line.word == "start"}
+    abandoned = {
+        (run["id"], run["attempt"])
+        for ledger in ledgers.values()
+        for run in ledger.runs
+        if run["outcome"] == "abandoned"
+    }
+    findings.wrong += [
+        f"run, attempt {key} is abandoned, though its worker was not killed"
+        for key in abandoned & started - done.orphaned
+    ]
+    if len(abandoned) > done.workers:
+        findings.wrong.append(f"{len(abandoned)} abandoned, but only {done.workers} workers were killed")
 
 
 def _compare_lines(lines: Sequence[Line], findings: Findings) -> None:
@@ -195,17 +223,15 @@ def _account(job: str, ledger: Ledger, findings: Findings) -> None:
         if not counted.pop(moment, 0):
             findings.lost.append(f"{job} {moment}")
         moment += step
-    # What was settled a moment later may be there; what is no fire time may not.
+    # What was settled a moment later may be there; what is no fire time, or was none yet, may not.
     findings.wrong += [
         f"{job} {moment} is no fire time"
         for moment in counted
-        if moment < ledger.first or (moment - ledger.first) % step
+        if moment < ledger.first or moment > ledger.latest or (moment - ledger.first) % step
     ]
 
 
-def _compare_run(
-    run: Mapping[str, Any], lines: list[Line], killed: Collection[Key], findings: Findings
-) -> None:
+def _compare_run(run: Mapping[str, Any], lines: list[Line], done: Done, findings: Findings) -> None:
     name = (
         f"{run['job']} #{run['id']} {run['state']} {run['outcome']} {run['reason']} attempt {run['attempt']}"
     )
@@ -225,7 +251,7 @@ def _compare_run(
             findings.wrong.append(f"{name}: its ends are {ends}")
     elif outcome == "failure":
         was_killed = run["signal"] == 9
-        if was_killed and last not in killed:
+        if was_killed and last not in done.killed:
             findings.wrong.append(f"{name}: nobody killed it")
         elif not was_killed and ends != [3]:
             findings.wrong.append(f"{name}: its ends are {ends}")

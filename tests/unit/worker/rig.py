@@ -28,7 +28,8 @@ from cronq.worker import kernel
 from cronq.worker.base import Lost
 from cronq.worker.pool import Pool
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+"""Far longer than anything takes, because the machine may have a great many other things to do."""
 
 
 def place_at(folder: Path) -> Place:
