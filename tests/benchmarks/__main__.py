@@ -14,16 +14,29 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.benchmarks import herd, sustained
+from tests.benchmarks import deciding, herd, latency, output, pages, parts, resting, sustained
 from tests.benchmarks.contestants import make_peers
 from tests.benchmarks.figures import HEADER, Row, line
 from tests.benchmarks.lab import Lab, Skipped
 
 MEASURES: dict[str, Callable[[Lab], Iterator[Row]]] = {
+    "lag": latency.measure_lag,
     "herd": herd.measure_thousand,
     "large-herd": herd.measure_ten_thousand,
     "commands": sustained.measure_commands,
     "callables": sustained.measure_callables,
+    "doorbell": latency.measure_doorbell,
+    "output": output.measure_output,
+    "idle": resting.measure_idle,
+    "long": resting.measure_long_jobs,
+    "fires": deciding.measure_fires,
+    "catch-up": deciding.measure_catch_up,
+    "start-up": pages.measure_start_up,
+    "pages": pages.measure_pages,
+    "apply": pages.measure_apply,
+    "prune": pages.measure_prune,
+    "pool": parts.measure_pool,
+    "schedules": parts.measure_schedules,
 }
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,3 +183,12 @@ def memory(pid: int) -> tuple[int, int]:
         elif key.startswith("Private_"):
             private += int(value) * 1024
     return resident, private
+
+
+def wait_until(condition: Callable[[], object], bound_s: float) -> None:
+    """Wait for something; looks seldom."""
+    deadline = time.monotonic() + bound_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it never came")
+        time.sleep(0.05)
