@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, NamedTuple
 
-from cronq.model import Job, Micros
+from cronq.model import Definition, Job, Micros
 from cronq.store import Store
 from cronq.timing import times_of
 from tests.simulation.world import FireTimes
@@ -20,6 +20,7 @@ FOREVER = 2**60
 class Stretch(NamedTuple):
     """A rule that a job followed: its fire times in `first <= f < end` are to be accounted for."""
 
+    definition: Definition
     times: FireTimes
     first: Micros
     end: Micros = FOREVER
@@ -34,14 +35,16 @@ class Witness:
         self._database = database
         self._accounted: dict[int, Micros] = {}
         self._stretches: dict[int, list[Stretch]] = {}
+        self._changes = -1
         self.newest_run = 0
 
     # What the witness is told
 
     def begins(self, job: Job) -> None:
         """Take note that a job follows its definition from its watermark on."""
+        times = times_of(job, self._store.calendars())
         first = FOREVER if job.next_fire_at is None else job.next_fire_at
-        self._stretches.setdefault(job.id, []).append(Stretch(times_of(job, self._store.calendars()), first))
+        self._stretches.setdefault(job.id, []).append(Stretch(job.definition, times, first))
 
     def ends(self, job: Job, watermark: Micros | None) -> None:
         """Take note that it followed it up to a watermark."""
@@ -52,6 +55,9 @@ class Witness:
 
     def look(self, now: Micros) -> None:
         """Look at what is new: each fire time comes once, in order, and never before its time (G1)."""
+        if self._database.total_changes == self._changes:
+            return
+        self._changes = self._database.total_changes
         found = self._rows("SELECT id, job_id, fire_at, last_fire_at FROM run WHERE id > ?", self.newest_run)
         for run_id, job_id, fire_at, last_fire_at in found:
             self.newest_run = run_id
@@ -61,16 +67,23 @@ class Witness:
             assert fire_at > before, f"run {run_id} of job {job_id}: {fire_at} comes after {before}"
             assert last_fire_at <= now, f"run {run_id} of job {job_id} is early"
             self._accounted[job_id] = last_fire_at
-            self._watermark_is_ahead(job_id)
+            ((mark,),) = self._rows("SELECT next_fire_at FROM job WHERE id = ?", job_id)
+            assert mark is None or mark > last_fire_at, f"the watermark of job {job_id} is behind"
 
-    def _watermark_is_ahead(self, job_id: int) -> None:
-        ((mark,),) = self._rows("SELECT next_fire_at FROM job WHERE id = ?", job_id)
-        assert mark is None or mark > self._accounted[job_id], f"the watermark of job {job_id} is behind"
+    def look_at_watermarks(self) -> None:
+        """None was moved back to what is accounted for.
 
-    def watermarks_are_ahead(self) -> None:
-        """No watermark was moved back to what is accounted for."""
-        for job_id in self._accounted:
-            self._watermark_is_ahead(job_id)
+        Where nothing is yet, it may be: the clock was set back to before the rule began to hold, and then
+        other zone data made it begin anew.
+        """
+        for name, job_id, mark in self._rows(
+            "SELECT name, id, next_fire_at FROM job WHERE next_fire_at IS NOT NULL AND removed_at IS NULL"
+        ):
+            assert mark > self._accounted.get(job_id, -FOREVER), f"the watermark of {name} went back"
+            for stretch in self._stretches.get(job_id, ())[-1:]:
+                is_earlier = mark < stretch.first < FOREVER
+                if is_earlier and self._store.job(name).definition == stretch.definition:
+                    self._stretches[job_id][-1] = stretch._replace(first=mark)
 
     def nothing_is_overdue(self, now: Micros) -> None:
         """A scheduler has lived until now, so nothing is due since before now (G2)."""

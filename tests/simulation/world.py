@@ -235,7 +235,7 @@ class PlayedWorkers:
 STORE_STEPS = frozenset(
     {
         *("launch", "launch_startup", "claim", "record", "set_fact"),
-        "follow_clock_back",
+        *("scheduler_started", "follow_clock_back"),
         *("add_job", "change_jobs", "trigger", "cancel", "retry", "set_calendar"),
     }
 )
@@ -254,7 +254,7 @@ class Mortal:
         subject: object,
         steps: frozenset[str],
         fate: Callable[[str, str], bool],
-        seen: Callable[[], None] = lambda: None,
+        seen: Callable[[str], None] = lambda _step: None,
     ) -> None:
         """Wrap; `seen` is called after each step that was done, before the killer has his chance."""
         self._subject = subject
@@ -271,7 +271,7 @@ class Mortal:
             if self._fate(name, "before"):
                 raise Crash(f"before {name}")
             result = method(*args, **kwargs)
-            self._seen()
+            self._seen(name)
             if self._fate(name, "after"):
                 raise Crash(f"after {name}")
             return result
@@ -316,7 +316,7 @@ class World:
     def tell(self, event: events.Event) -> None:
         self.told.append(event)
 
-    def seen(self) -> None:
+    def seen(self, step: str) -> None:
         """Look at the store after a step; worlds with an opinion do."""
 
     def _open(self) -> Store:

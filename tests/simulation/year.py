@@ -35,7 +35,15 @@ KINDS = {
     *((name, when) for name in (*STORE_STEPS, *WORKER_STEPS) for when in ("before", "after")),
 }
 """The kinds of steps at which somebody may be killed: each transaction, each word to a worker, each event."""
-DANGER = {"launch_startup": 20, "set_fact": 4, "add_job": 10, "change_jobs": 20, "set_calendar": 4}
+DANGER = {
+    "launch_startup": 20,
+    "scheduler_started": 20,
+    "follow_clock_back": 4,
+    "set_fact": 4,
+    "add_job": 10,
+    "change_jobs": 20,
+    "set_calendar": 4,
+}
 """One in how many of the rarer steps is fatal; of the others it is one in `Year.danger`."""
 
 _DEFAULT_DICE = random.Random(0)
@@ -63,7 +71,8 @@ class Year(World):
         self.play = lambda _claim: self._played()
         self.fate = self._is_fatal
         self._numbers = 0
-        self.store.set_calendar("closed", CALENDAR, now=self.now)
+        # Some days ago, so that no step of the clock leads to before it.
+        self.store.set_calendar("closed", CALENDAR, now=self.now - 30 * DAY * SECOND)
         self._populate()
 
     # The population
@@ -178,8 +187,10 @@ class Year(World):
         if self.fate(*TELLING):
             raise Crash("before an event was told")
 
-    def seen(self) -> None:
+    def seen(self, step: str) -> None:
         self.witness.look(self.clock.wall)
+        if step == "change_jobs":
+            self.witness.look_at_watermarks()
 
     # People
 
@@ -211,7 +222,6 @@ class Year(World):
             deed()
         except Crash:
             self.happened["killed command"] += 1
-        self.witness.watermarks_are_ahead()
 
     def _step_clock(self) -> None:
         self.clock.step(self.dice.choice([-DAY, -HOUR, -HOUR, -60, -1, 1, 60, HOUR, HOUR, DAY]))
