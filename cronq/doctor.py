@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from cronq.model import Job
 from cronq.schedule.zones import tzdata_version
 from cronq.sizes import short_size
 from cronq.store import Place, Store, open_store
+from cronq.store.presence import RESCUED
+from cronq.store.swapping import beside
 from cronq.timing import placement_of, times_of
 from cronq.worker.accounts import trouble_with
 
@@ -45,6 +48,7 @@ def examine(place: Place, environ: Mapping[str, str]) -> Iterator[Finding]:
     yield _sqlite()
     yield from _files(place)
     yield from _space(place)
+    yield from _lost(place)
     try:
         store = open_store(place, read_only=True, environ=environ)
     except StoreMissing as error:
@@ -97,6 +101,9 @@ def _files(place: Place) -> Iterator[Finding]:
         if stat.S_ISLNK(info.st_mode) or info.st_uid not in {os.geteuid(), 0}:
             hint = f"look at it, then remove it: rm {path}"
             yield Finding("files", "error", f"{path} is not a plain file or folder of yours", hint)
+        elif path in {place.attempts, place.logs} and not stat.S_ISDIR(info.st_mode):
+            hint = f"nothing can be started: look at it, then remove it: rm {path}"
+            yield Finding("files", "error", f"{path} is not a folder", hint)
         elif info.st_mode & 0o077:
             loose.append(path)
     if loose:
@@ -107,7 +114,7 @@ def _files(place: Place) -> Iterator[Finding]:
 
 
 def _space(place: Place) -> Iterator[Finding]:
-    for what, path in (("database", place.database), ("logs", place.logs)):
+    for what, path in (("database", place.database), ("logs", place.logs), ("attempts", place.attempts)):
         directory = _existing(path)
         try:
             space = os.statvfs(directory)
@@ -115,13 +122,29 @@ def _space(place: Place) -> Iterator[Finding]:
             yield Finding("disk", "error", f"{directory}: {error.strerror}")
             continue
         free = space.f_bavail * space.f_frsize
-        if free < LOW_SPACE_BYTES:
+        if not os.access(directory, os.W_OK):
+            hint = "mount it writable, or check its owner and mode: nothing is started meanwhile"
+            yield Finding("disk", "error", f"{directory} cannot be written", hint)
+        elif free < LOW_SPACE_BYTES:
             message = f"{free // 1024} KiB are free for the {what} in {directory}"
             yield Finding("disk", "error", message, "free some space: nothing is started while it is full")
-        elif not os.access(directory, os.W_OK):
-            yield Finding("disk", "error", f"{directory} cannot be written", "check its owner and mode")
-        else:
+        elif what != "attempts":  # they are beside the database
             yield Finding("disk", "ok", f"{free // 1024**2} MiB are free for the {what}")
+
+
+def _lost(place: Place) -> Iterator[Finding]:
+    """Look for files that were taken from under a scheduler, and for what one saved of them."""
+    database = place.database
+    if lock.is_held(place.lock):
+        for path in (database, beside(database, "-wal")):
+            if not path.exists():
+                hint = (
+                    "the scheduler saves what it has open, and ends; then do as it says, and start it again"
+                )
+                yield Finding("database", "error", f"a scheduler runs, but {path} was removed", hint)
+    for rescued in sorted(database.parent.glob(f"{escape(database.name)}{RESCUED}*")):
+        hint = f"cronq restore {rescued}; or remove the file if nobody needs it"
+        yield Finding("database", "warning", f"what a lost database held was saved in {rescued}", hint)
 
 
 def _existing(path: Path) -> Path:

@@ -16,6 +16,8 @@ from cronq.store.connection import mapped_errors
 from cronq.store.swapping import beside
 
 Identity = tuple[int, int]
+RESCUED = ".rescued-"
+"""Stands between the name of a lost database and the time when what it held was saved."""
 
 
 class Presence:
@@ -49,7 +51,7 @@ class Presence:
 
         now = clock.now_us()
         moment = clock.datetime_from_us(now)
-        rescued = beside(self._path, f".rescued-{moment:%Y%m%dT%H%M%SZ}")
+        rescued = beside(self._path, f"{RESCUED}{moment:%Y%m%dT%H%M%SZ}")
         try:
             copy_database(self._db, rescued, now=now, replace=True)
         except (StoreError, UsageError) as error:

@@ -93,6 +93,8 @@ def test_row_db_deleted_or_replaced_while_running(cronq: Cronq, tmp_path: Path, 
         told = running.wait_for("notice", level="error")["message"]
         assert running.ended() == 5
     rescued = told.rsplit(" ", 1)[1]
+    if how == "deleted":
+        assert rescued in cronq("doctor")
     assert told.endswith(f"what was in it is saved: cronq restore {rescued}")
     cronq.database.unlink(missing_ok=True)
     cronq("restore", rescued, "--yes")

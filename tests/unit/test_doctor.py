@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cronq import lock
 from cronq.doctor import Finding, examine
 from cronq.model import Command, CommandKind, Definition
 from cronq.store import NewJob, Place, Store, open_store
@@ -155,3 +156,27 @@ class NearlyFull:
     def __init__(self, real: os.statvfs_result) -> None:
         self.f_frsize = real.f_frsize
         self.f_bavail = 180_000 // real.f_frsize
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_files_taken_from_under_a_scheduler_are_an_error(place: Place, store: Store, suffix: str) -> None:
+    release = lock.hold(place.lock)
+    Path(f"{place.database}{suffix}").unlink()
+    found = [f for f in examine(place, {}) if f.check == "database" and f.level == "error"]
+    assert f"a scheduler runs, but {place.database}{suffix} was removed" in [f.message for f in found]
+    assert "start it again" in found[0].hint
+    release()
+
+
+def test_what_was_saved_of_a_lost_database_is_named(place: Place, store: Store) -> None:
+    rescued = place.database.with_name("cronq.db.rescued-20260102T030405Z")
+    store.backup(rescued, now=0)
+    (finding,) = [f for f in examine(place, {}) if f.level == "warning" and f.check == "database"]
+    assert f"cronq restore {rescued}" in finding.hint
+
+
+@pytest.mark.parametrize("which", ["logs", "attempts"])
+def test_a_file_in_the_place_of_a_folder_is_an_error(place: Place, store: Store, which: str) -> None:
+    getattr(place, which).write_text("")
+    getattr(place, which).chmod(0o600)
+    assert levels(examine(place, {}))["files"] == "error"
