@@ -186,14 +186,16 @@ def _kill_scheduler(t: Torment) -> None:
 
 @fault("kill -9 workers", 8)
 def _kill_workers(t: Torment) -> None:
-    t.moment()
-    t.kill_workers(most=t.dice.randint(1, 3))
+    for _ in range(t.dice.randint(1, 5)):
+        t.moment()
+        t.kill_workers(most=t.dice.randint(1, 3))
 
 
 @fault("kill -9 commands", 8)
 def _kill_commands(t: Torment) -> None:
-    t.moment()
-    t.kill_commands(most=t.dice.randint(1, 3))
+    for _ in range(t.dice.randint(1, 5)):
+        t.moment()
+        t.kill_commands(most=t.dice.randint(1, 3))
 
 
 @fault("kill -9 scheduler and workers", 4)
