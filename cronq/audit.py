@@ -57,6 +57,14 @@ class Era(NamedTuple):
     is_certain: bool = True
 
 
+class Reign(NamedTuple):
+    """A stretch of time in which one definition was in force: `low < instant <= until`."""
+
+    era: Era
+    low: Micros
+    until: Micros
+
+
 class Recorded(NamedTuple):
     """A row of the ledger that accounts for fire times.
 
@@ -109,14 +117,20 @@ def differences(
     """
     rows = _Rows(recorded)
     yield from rows.outside(max([start, *(era.since for era in eras[:1])]))
+    for era, low, until in reigns(eras, start, end):
+        found = _uncomputable if era.times is None else _within
+        yield from found(era, rows, low + 1, until + 1)
+    yield from rows.outside(None)
+
+
+def reigns(eras: Sequence[Era], start: Micros, end: Micros) -> Iterator[Reign]:
+    """Yield which definition was in force when, between `start` and `end`, both excluded."""
     for index, era in enumerate(eras):
         # If the clock was set back between two changes, the later definition may begin earlier: it wins.
         until = min([end - 1, *(later.since for later in eras[index + 1 :])])
         low = max(start, era.since)
         if low < until:
-            found = _uncomputable if era.times is None else _within
-            yield from found(era, rows, low + 1, until + 1)
-    yield from rows.outside(None)
+            yield Reign(era, low, until)
 
 
 class _Rows:

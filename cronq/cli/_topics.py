@@ -119,6 +119,8 @@ keys that end in _s; what does not apply is null, never absent.
             clock_change; schedules[]: schedule job tz sentence warnings[]
   check     jobs[]: name ok findings[]{level message hint assertion at[]}; errors
             warnings
+  why       job tz removed_at asked_at fire_at before after verdict run{} attempts[]
+            absent[] reasons[] ahead[]; a reason: code text at[]
   audit     proven differences fire_times jobs[]: name removed_at fire_times accounted{}
             differences[] more wrong[]{run text} unproven[]; a difference: kind first
             last count expected run revision

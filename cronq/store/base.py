@@ -29,6 +29,7 @@ from cronq.model import (
 )
 from cronq.named_locks import LockWish
 from cronq.plan import Active, Launch
+from cronq.why.facts import Bystander, Life
 
 if TYPE_CHECKING:
     from cronq.retention import Row
@@ -119,21 +120,6 @@ class Past(NamedTuple):
     revisions: tuple[Revision, ...]
     pruned_before: Micros | None
     last_fire_at: Micros | None
-
-
-class Life(NamedTuple):
-    """When a scheduler lived.
-
-    Attributes:
-        stopped_at: None: it lives, or it was killed.
-    """
-
-    id: int
-    started_at: Micros
-    stopped_at: Micros | None
-    pid: int
-    boot_id: str
-    version: str
 
 
 class Tries(NamedTuple):
@@ -445,6 +431,24 @@ class Store(Protocol):
 
     def misfits(self, job_id: int, since: Micros) -> list[Tries]:
         """Return the runs queued at or after an instant whose attempts do not seem to fit."""
+
+    def row_at(self, job_id: int, at: Micros) -> Run | None:
+        """Return the row that accounts for a fire time."""
+
+    def row_after(self, job_id: int, at: Micros) -> Run | None:
+        """Return the first row about fire times after an instant."""
+
+    def newest_run(self, job_id: int) -> Run | None:
+        """Return the newest run of a job, made for a fire time or not."""
+
+    def active_runs(self, job_id: int) -> list[Run]:
+        """Return a job's runs that are not done, oldest first."""
+
+    def bystanders(self, run_id: int, at: Micros) -> list[Bystander]:
+        """Return runs that were made before this one and were not done at an instant, newest first.
+
+        Only those made shortly before are looked at, as many as bounds the time this takes.
+        """
 
     def scheduler_started(self, *, pid: int, boot_id: str, version: str, now: Micros) -> int:
         """Remember that a scheduler began its life; return its number."""

@@ -1,6 +1,6 @@
 """The statements about the past: what was in force when, what is recorded of it, and who was there."""
 
-from cronq.store.queries import JOB_COLUMNS, JOB_FROM
+from cronq.store.queries import JOB_COLUMNS, JOB_FROM, RUN_COLUMNS, RUN_FROM
 
 # `audit`, `why`. Primary keys; removed jobs included.
 PAST_JOB = f"""
@@ -38,6 +38,37 @@ HAVING count(a.attempt) <> r.attempt OR coalesce(max(a.attempt), 0) <> r.attempt
     OR (r.state = 'done' AND r.attempt > 0 AND r.outcome <> 'cancelled' AND r.outcome IS NOT last_outcome)
     OR (last_outcome = 'success' AND last_exit_code IS NULL)
     OR (r.state <> 'done' AND last_outcome = 'success') OR is_forsaken
+"""
+
+# `why`. UNIQUE (job_id, fire_at), from the instant on, in either direction.
+PAST_ROW_AT = f"""
+SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.job_id = ? AND r.fire_at <= ? ORDER BY r.fire_at DESC LIMIT 1
+"""
+PAST_ROW_AFTER = f"""
+SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.job_id = ? AND r.fire_at > ? ORDER BY r.fire_at LIMIT 1
+"""
+
+# `why`, of a job without fire times. Index run_history.
+PAST_NEWEST = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.job_id = ? ORDER BY r.id DESC LIMIT 1"
+
+# `why`. Indexes run_waiting and run_running.
+PAST_ACTIVE = f"""
+SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id IN (
+    SELECT x.id FROM run x WHERE x.job_id = :job_id AND x.state = 'queued'
+    UNION ALL SELECT x.id FROM run x WHERE x.job_id = :job_id AND x.state = 'running')
+ORDER BY r.id
+"""
+
+# `why`. A bounded stretch of the primary key.
+PAST_BYSTANDERS = """
+SELECT r.id, j.name, r.queued_at, CASE WHEN r.started_at <= :at THEN r.started_at END,
+    (SELECT json_extract(d.document, '$.locks') FROM definition d
+    WHERE d.job_id = r.job_id AND d.revision = r.revision)
+FROM run r JOIN job j ON j.id = r.job_id
+WHERE r.id >= :first AND r.id < :run_id AND r.queued_at <= :at
+    AND coalesce(r.outcome, '') NOT IN ('skipped', 'missed')
+    AND (r.finished_at IS NULL OR r.finished_at > :at)
+ORDER BY r.id DESC
 """
 
 # Scheduler, at its start and end. Primary key.

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 
 from cronq.audit import Recorded
 from cronq.errors import JobNotFound, StoreCorrupt
-from cronq.model import Definition, Micros
+from cronq.model import Definition, Micros, Run
 from cronq.plan import UNCOMPUTABLE
 from cronq.store import history_queries as queries
 from cronq.store import rows
-from cronq.store.base import Life, Past, Revision, Tries
+from cronq.store.base import Past, Revision, Tries
 from cronq.store.connection import mapped_errors, transaction
 from cronq.store.documents import definition_from_document
 from cronq.store.sqlite_people import PeopleSide
+from cronq.why.facts import Bystander, Life
 
 KEPT_LIVES = 1000
 """So many schedulers are remembered; a machine that restarts one an hour has six weeks of them."""
+
+LOOKED_AT = 2000
+"""So many runs before another one are looked at to find those that were running beside it."""
 
 _FETCHED = 1000
 
@@ -62,6 +67,36 @@ class HistorySide(PeopleSide):
     def misfits(self, job_id: int, since: Micros) -> list[Tries]:
         """Return the runs queued at or after an instant whose attempts do not seem to fit."""
         return [Tries(*row) for row in self._all(queries.PAST_MISFITS, (job_id, since))]
+
+    def row_at(self, job_id: int, at: Micros) -> Run | None:
+        """Return the row that accounts for a fire time."""
+        run = self._maybe_run(queries.PAST_ROW_AT, (job_id, at))
+        return run if run is not None and (run.last_fire_at or at) >= at else None
+
+    def row_after(self, job_id: int, at: Micros) -> Run | None:
+        """Return the first row about fire times after an instant."""
+        return self._maybe_run(queries.PAST_ROW_AFTER, (job_id, at))
+
+    def newest_run(self, job_id: int) -> Run | None:
+        """Return the newest run of a job, made for a fire time or not."""
+        return self._maybe_run(queries.PAST_NEWEST, (job_id,))
+
+    def _maybe_run(self, query: str, values: tuple[int, ...]) -> Run | None:
+        row = self._maybe(query, values)
+        return None if row is None else rows.run_from_row(row)
+
+    def active_runs(self, job_id: int) -> list[Run]:
+        """Return a job's runs that are not done, oldest first."""
+        found = self._all(queries.PAST_ACTIVE, {"job_id": job_id})
+        return [rows.run_from_row(row) for row in found]
+
+    def bystanders(self, run_id: int, at: Micros) -> list[Bystander]:
+        """Return runs that were made before this one and were not done at an instant, newest first."""
+        values = {"run_id": run_id, "first": run_id - LOOKED_AT, "at": at}
+        return [
+            Bystander(number, job, queued_at, started_at, tuple(json.loads(locks or "[]")))
+            for number, job, queued_at, started_at, locks in self._all(queries.PAST_BYSTANDERS, values)
+        ]
 
     def scheduler_started(self, *, pid: int, boot_id: str, version: str, now: Micros) -> int:
         """Remember that a scheduler began its life; return its number."""

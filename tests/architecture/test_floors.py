@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
     "cronq.named_locks": 2,
     "cronq.timing": 2,
     "cronq.audit": 2,
+    "cronq.why": 2,
     "cronq.plan": 2,
     "cronq.retention": 2,
     # The ledger, the only transactions
@@ -47,6 +48,7 @@ FLOORS: dict[str, int] = {
     "cronq.rezone": 5,
     "cronq.redefine": 5,
     "cronq.proof": 5,
+    "cronq.evidence": 5,
     "cronq.patience": 5,
     "cronq.steps": 5,
     "cronq.pruning": 5,
@@ -73,6 +75,9 @@ FORBIDDEN = {
     },
     # Planning reads no clock and no store.
     "cronq.plan": {"cronq.clock", "cronq.store", "cronq.schedule"},
+    # So do proving and explaining.
+    "cronq.audit": {"cronq.clock", "cronq.store", "cronq.schedule"},
+    "cronq.why": {"cronq.clock", "cronq.store", "cronq.schedule"},
     # The loop works with any store, workers and clock.
     "cronq.scheduler": {"cronq.store.sqlite", "cronq.worker.pool", "cronq.waiting", "cronq.doorbell"},
     "cronq.store": {"cronq.schedule", "cronq.events"},
