@@ -41,7 +41,11 @@ class Sweep:
         try:
             scheduler.store.verify()  # logs are removed before rows, and must be those of this store
             due_at = scheduler.store.next_wake(now)
-            is_done = (due_at is None or due_at > now) and self._advance(scheduler, now)
+            if due_at is not None and due_at <= now:
+                # Runs come first; the loop turns for them anyway, or pauses while the store is in trouble.
+                self.ticker.next_at, self.ticker.wakes = 0.0, False
+                return
+            is_done = self._advance(scheduler, now)
         except StoreError as error:
             self._steps = None
             self._say("warning", f"retention: {error.message}; it is tried again in ten minutes")

@@ -11,6 +11,7 @@ from cronq.events import Notice
 from cronq.model import Outcome
 from cronq.scheduler import Options, Scheduler
 from cronq.store import Store
+from cronq.sweep import Sweep
 from tests.simulation.world import Played, World, utc
 
 Worlds = Callable[..., World]
@@ -39,6 +40,7 @@ class Ailing:
 def live(w: World, store: Ailing, until: int, options: Options | None = None) -> Scheduler:
     told = w.told.append
     scheduler = Scheduler(store, w.workers, w.clock, boot_id="boot-1", tell=told, options=options)  # type: ignore[arg-type]
+    scheduler.tickers.append(Sweep(w.place, w.clock, told).ticker)
     scheduler.start()
     turns = 0
     while w.clock.wall < until and not scheduler.turn():
@@ -90,3 +92,17 @@ def test_results_that_cannot_be_written_are_left_to_the_workers(world: Worlds) -
     assert notices(w)[-1] == "leaving results to the workers: the store cannot be written"
     w.workers.orphan()
     assert [run.outcome for run in w.rows("job")] == [Outcome.SUCCESS]
+
+
+def test_row_disk_full_db_leaves_retention_for_later_and_the_runs_go_on(world: Worlds) -> None:
+    w = world()
+    w.add("job", "* * * * *", keep="5")
+    store = Ailing(w.store, frozenset({"prune"}), StoreFull("the disk is full"))
+    store.is_ill = True
+    w.clock.at(utc("2026-03-02T00:25:00"), lambda: setattr(store, "is_ill", False))
+    live(w, store, utc("2026-03-02T00:31:30"))
+    told = notices(w)
+    assert told[:-1] == ["retention: the disk is full; it is tried again in ten minutes"] * 2
+    assert told[-1].startswith("retention: removed 2")
+    assert {run.outcome for run in w.rows("job")} == {Outcome.SUCCESS}
+    assert len(w.rows("job")) <= 7
