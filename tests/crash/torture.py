@@ -204,7 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--world", choices=[maker.__name__ for maker in WORLDS], help="only this one")
     options = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
-    print(f"CRONQ_SEED={seed}")
+    # Whoever stops it wants nothing of it left either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    print(f"CRONQ_SEED={seed}", flush=True)
     makers = [maker for maker in WORLDS if options.world in {None, maker.__name__}]
     result = torture(seed, options.seconds, makers, tell=lambda line: print(line, flush=True))
     print(f"\n{result.table()}")
