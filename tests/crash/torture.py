@@ -26,7 +26,8 @@ from pathlib import Path
 
 from cronq.worker import kernel
 from tests.crash.program import descendants
-from tests.crash.torture_faults import PATIENCE_S, Torment, next_fault
+from tests.crash.torment import PATIENCE_S, Torment
+from tests.crash.torture_faults import next_fault
 from tests.crash.torture_worlds import WORLDS, Unavailable, World, wait_for
 from tests.crash.witness import Findings, compare
 
