@@ -38,6 +38,9 @@ from cronq.worker.base import Workers
 
 DUE_BATCH = 500
 """Jobs decided between two looks at the workers, so that a herd at midnight does not deafen the loop."""
+LAUNCH_BATCH = 1000
+"""Rows after which a launch is written and the rest left to the next turn: many jobs that catch up with many
+fire times each must not deafen the loop either, nor keep others from the store."""
 LOOK_ANYWAY_S = 60.0
 """Longest sleep: a change made without ringing the bell (a FIFO that broke) is seen after this."""
 LOOK_OUTSIDE_S = 1.0
@@ -294,11 +297,14 @@ class Scheduler:
             self._reporter.ended(end, after.get(end.key[0]), now)
 
     def _fire(self, now: Micros) -> None:
-        launches = []
+        launches, rows = [], 0
         for due in self.store.due_jobs(now, limit=DUE_BATCH):
             launch = self._decide(due, now)
             if launch is not None:
                 launches.append(launch)
+                rows += len(launch.entries)
+            if rows >= LAUNCH_BATCH:
+                break
         if launches:
             self._reporter.announce(self.store.launch(launches, now=now), now)
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from cronq.model import SECOND, CatchUp, OnCrash, Outcome, Overlap, Run, State, Trigger
+from cronq.scheduler import LAUNCH_BATCH
 from tests.simulation.world import Played, World, utc
 
 MINUTE = 60 * SECOND
@@ -297,3 +298,25 @@ def test_row_sigterm_once_waits_and_the_bound_ends_it(world: Worlds) -> None:
     assert (run.outcome, run.reason) == (Outcome.CANCELLED, "shutdown")
     assert run.finished_at is not None
     assert 90 <= (run.finished_at - w.born) / SECOND < 91
+
+
+def test_misfires_of_many_jobs_are_launched_in_parts(world: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that caught up with all of them would hear nothing, and hold the store, for seconds."""
+    w = world(slots=4, play=lambda _: Played(0.1))
+    names = [f"job{number}" for number in range(25)]
+    for name in names:
+        w.add(name, "* * * * *", catch_up=CatchUp.ALL, catch_up_limit=100)
+    w.be_down_until(utc("2026-03-02T03:00:30"))
+    sizes = [0]
+
+    def count(step: str) -> None:
+        (rows,) = w.database.execute("SELECT count(*) FROM run").fetchone()
+        if step == "launch":
+            sizes.append(rows)
+
+    monkeypatch.setattr(w, "seen", count)
+    w.run_until(utc("2026-03-02T03:10:30"))
+    grown = [after - before for before, after in pairwise(sizes)]
+    assert LAUNCH_BATCH <= max(grown) < LAUNCH_BATCH + 110
+    assert sum(grown) > 2 * LAUNCH_BATCH
+    w.check(names)
