@@ -230,6 +230,22 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
             raise
 
 
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """See the database as it is at one instant, also over several statements; may be nested."""
+    with mapped_errors(path):
+        is_inside_another = connection.in_transaction
+        if is_inside_another:
+            yield
+            return
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
 def _begin(connection: sqlite3.Connection) -> None:
     patience_s = connection.patience_s if isinstance(connection, Connection) else BUSY_PATIENCE_S
     patience_ends = clock.monotonic() + patience_s

@@ -10,7 +10,7 @@ from cronq.model import Attempt, Job, Micros, Run, State, Trigger
 from cronq.named_locks import LockWish
 from cronq.store import queries, rows
 from cronq.store.base import CalendarText, DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
-from cronq.store.connection import transaction
+from cronq.store.connection import snapshot, transaction
 from cronq.store.documents import document_from_definition
 from cronq.store.sqlite_locks import LockSide
 from cronq.store.sqlite_rows import due_from_row, run_and_attempt
@@ -154,6 +154,12 @@ class PeopleSide(LockSide):
 
     def due(self, names: Sequence[str]) -> list[DueJob]:
         """Return the named jobs with their active runs."""
+        if len(names) == 1:
+            return self._due(names)
+        with snapshot(self._db, self._path):
+            return self._due(names)
+
+    def _due(self, names: Sequence[str]) -> list[DueJob]:
         found = [(name, self._maybe(queries.JOB_BY_NAME, (name,))) for name in names]
         unknown = [name for name, row in found if row is None]
         if unknown:
@@ -164,12 +170,13 @@ class PeopleSide(LockSide):
         self, names: Sequence[str] = (), *, recent: int = 12, limit: int | None = None
     ) -> list[JobOverview]:
         """Return jobs by name with their newest done runs."""
-        if names:
-            jobs = self.due(names)
-        else:
-            listed = self._all(queries.JOB_LIST, (-1 if limit is None else limit,))
-            jobs = self._readable(listed, due_from_row)
-        return [self._overview(due, recent) for due in jobs]
+        with snapshot(self._db, self._path):
+            if names:
+                jobs = self._due(names)
+            else:
+                listed = self._all(queries.JOB_LIST, (-1 if limit is None else limit,))
+                jobs = self._readable(listed, due_from_row)
+            return [self._overview(due, recent) for due in jobs]
 
     def _overview(self, due: DueJob, recent: int) -> JobOverview:
         done = self._all(queries.RUN_RECENT, (due.job.id, recent))
@@ -229,8 +236,9 @@ class PeopleSide(LockSide):
 
     def run(self, run_id: int) -> RunDetail:
         """Return a run with its attempts."""
-        run = self._run(run_id)
-        attempts = self._all(queries.ATTEMPT_LIST, (run_id,))
+        with snapshot(self._db, self._path):
+            run = self._run(run_id)
+            attempts = self._all(queries.ATTEMPT_LIST, (run_id,))
         return RunDetail(run, tuple(rows.attempt_from_row(row) for row in attempts))
 
     def runs(self, query: RunQuery) -> list[tuple[Run, Attempt | None]]:

@@ -8,11 +8,11 @@ import pytest
 
 from cronq.errors import StoreError, StoreFull, StoreMissing
 from cronq.events import Notice
-from cronq.model import Outcome
+from cronq.model import SECOND, CatchUp, Outcome
 from cronq.scheduler import Options, Scheduler
 from cronq.store import Store
 from cronq.sweep import Sweep
-from tests.simulation.world import Played, World, utc
+from tests.simulation.world import STORE_STEPS, Played, World, utc
 
 Worlds = Callable[..., World]
 
@@ -106,3 +106,40 @@ def test_row_disk_full_db_leaves_retention_for_later_and_the_runs_go_on(world: W
     assert told[-1].startswith("retention: removed 2")
     assert {run.outcome for run in w.rows("job")} == {Outcome.SUCCESS}
     assert len(w.rows("job")) <= 7
+
+
+class Slow:
+    """The real store on a disk whose every write takes its time."""
+
+    def __init__(self, w: World, seconds: float) -> None:
+        self._w, self._seconds = w, seconds
+        self.writes = 0
+
+    def __getattr__(self, name: str) -> object:
+        method = getattr(self._w.store, name)
+        if name not in STORE_STEPS:
+            return method
+
+        def slow(*args: object, **kwargs: object) -> object:
+            result = method(*args, **kwargs)
+            self.writes += 1
+            self._w.clock._pass(round(self._seconds * SECOND))
+            return result
+
+        return slow
+
+
+@pytest.mark.parametrize("seconds", [0.2, 3.0, 45.0])
+def test_row_slow_fsync_delays_and_accounts_for_everything(world: Worlds, seconds: float) -> None:
+    w = world(play=lambda _: Played(5))
+    w.add("minutely", "* * * * *")
+    w.add("all", "every 20s", catch_up=CatchUp.ALL)
+    w.add("flaky", "*/5 * * * *", retries=1, retry_delay_s=10.0)
+    store = Slow(w, seconds)
+    live(w, store, utc("2026-03-02T01:00:00"))  # type: ignore[arg-type]
+    assert store.writes > 20
+    w.check(["minutely", "all", "flaky"])
+    started = [key for key, *_ in w.workers.starts]
+    assert len(started) == len(set(started))
+    assert not [told for told in notices(w) if "clock" in told], "a slow disk is no step of the clock"
+    assert Outcome.SUCCESS in {run.outcome for run in w.rows("minutely")}
