@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from cronq.schedule.schedule import Schedule
 
 
+def zone_data(definition: Definition) -> str | None:
+    """Return the version of the zone data that compute a job's fire times; None: UTC needs none."""
+    return None if definition.tz == "UTC" else tzdata_version().version
+
+
 def redefine(
     due: DueJob, settled: Launch, definition: Definition, times: Schedule | Arrangement, since: Micros
 ) -> JobChange:
@@ -36,5 +41,5 @@ def redefine(
         paused_at=due.job.paused_at,
         at_startup=times.at_startup,
         since=since,
-        tzdata=tzdata_version().version,
+        tzdata=zone_data(definition),
     )

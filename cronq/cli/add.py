@@ -18,8 +18,7 @@ from cronq.errors import CronqError, InvariantError, JobExists, TimezoneError, U
 from cronq.model import Command, CommandKind, Definition, Job, Micros
 from cronq.named_locks import LockWish
 from cronq.plan import Launch
-from cronq.redefine import redefine
-from cronq.schedule.zones import tzdata_version
+from cronq.redefine import redefine, zone_data
 from cronq.store import DueJob, JobChange, NewJob, Store
 from cronq.timing import fire_times
 
@@ -56,7 +55,7 @@ def command(
     name = given[0]
     new = NewJob(
         *(name, definition, times.next_us(session.started_at), times.at_startup),
-        tzdata=tzdata_version().version,
+        tzdata=zone_data(definition),
         locks=locks,
     )
     if session.fields.get("dry_run"):

@@ -42,7 +42,7 @@ class NewJob(NamedTuple):
         next_fire_at: First fire time after now; None if there is none (start-up jobs, for one).
         at_startup: Whether its schedule contains `@reboot`.
         paused_at: Since when it is paused, if it is to begin so.
-        tzdata: Version of the zone data that computed `next_fire_at`.
+        tzdata: Version of the zone data that computed `next_fire_at`; None: not known, or none was needed.
         locks: Its locks with the number of holders that was asked for; others get one, if they are new.
         origin: See `Job`.
     """
@@ -68,7 +68,8 @@ class JobChange(NamedTuple):
         removed: The job becomes a tombstone: queued runs end as skipped, running ones go on.
         at_startup: Whether the new schedule contains `@reboot`; only read with `definition`.
         since: Fire times after this belong to the new definition, those up to it to the old one; None: now.
-        tzdata: Version of the zone data that computed the new watermark; only read with `definition`.
+        tzdata: Version of the zone data that computed the new watermark; None: not known, or none was
+            needed. Only read with `definition`.
         locks: As of `NewJob`; only read with `definition`.
         origin: See `Job`; None: as it was.
     """

@@ -10,7 +10,7 @@ from cronq.audit import Recorded
 from cronq.errors import JobNotFound, StoreCorrupt
 from cronq.model import Definition, Micros, Run
 from cronq.plan import UNCOMPUTABLE
-from cronq.store import history_queries as queries
+from cronq.store import queries_history as queries
 from cronq.store import rows
 from cronq.store.base import Past, Revision, Tries
 from cronq.store.connection import mapped_errors, transaction

@@ -33,8 +33,7 @@ from cronq.model import (
 )
 from cronq.plan import FireTimes, Launch
 from cronq.proof import prove
-from cronq.redefine import redefine
-from cronq.schedule.zones import tzdata_version
+from cronq.redefine import redefine, zone_data
 from cronq.scheduler import Options, Scheduler
 from cronq.store import CalendarText, DueJob, Held, JobChange, NewJob, Place, RunQuery, Store, open_store
 from cronq.sweep import Sweep
@@ -327,8 +326,8 @@ class World:
         definition = definition._replace(**fields)  # type: ignore[arg-type]
         times = fire_times(definition, name, self.store.calendars())
         now = self.clock.now()
-        version = tzdata_version().version
-        new = NewJob(name, definition, times.next_us(now), times.at_startup, tzdata=version)
+        data = zone_data(definition)
+        new = NewJob(name, definition, times.next_us(now), times.at_startup, tzdata=data)
         return (through or self.store).add_job(new, now=now)
 
     def change(self, name: str, decide: Callable[[plan.FireTimes, Job], JobChange]) -> Job:

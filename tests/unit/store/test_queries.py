@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from cronq.model import Outcome, State
-from cronq.store import Place, RunQuery, open_store, queries, queries_retention
+from cronq.store import Place, RunQuery, open_store, queries, queries_history, queries_retention
 from cronq.store.connection import connect
 from tests.unit.store.builders import NOW, add
 
 STATEMENTS = {
     name: text
-    for name, text in {**vars(queries), **vars(queries_retention)}.items()
+    for name, text in {**vars(queries), **vars(queries_retention), **vars(queries_history)}.items()
     if isinstance(text, str) and not name.startswith("_") and not name.endswith(("_COLUMNS", "_FROM"))
 }
 
@@ -27,6 +27,7 @@ WALKS: dict[str, set[str]] = {
     # All jobs are what is asked for.
     "JOB_LIST": ALL_JOBS,
     "JOB_NAMES": ALL_JOBS,
+    "PAST_IDS": {"SCAN job"},
     "CALENDAR_LIST": {"SCAN calendar"},  # a handful of rows
     "LOCK_LIST": {"SCAN lock"},
     "LOCK_JOBS": {"SCAN job USING INDEX job_locks"},
@@ -44,8 +45,8 @@ WALKS: dict[str, set[str]] = {
 }
 """Walks that are meant; of those SQLite chooses."""
 
-SORTS = {"RUN_HELD"}
-"""Sorted, because there are never more than a scheduler has slots."""
+SORTS = {"RUN_HELD", "PAST_IDS"}
+"""Sorted, because there are never more than a scheduler has slots, or people have jobs."""
 
 
 class Anything(dict[str, object]):

@@ -81,5 +81,5 @@ LIFE_LIST = """
 SELECT id, started_at, stopped_at, pid, boot_id, version FROM scheduler
 WHERE started_at <= :end AND started_at >= coalesce(
     (SELECT max(x.started_at) FROM scheduler x WHERE x.started_at <= :start), :start)
-ORDER BY id
+ORDER BY started_at, id
 """
