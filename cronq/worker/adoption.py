@@ -319,14 +319,19 @@ class EarlierAttempt:
 
     def deadline(self) -> float | None:
         """Return when to step it because of time."""
-        times = () if self._has_worker() else (self._watch.deadline(), self._output.look_at)
-        return min((at for at in (self._look_at, *times) if at is not None), default=None)
+        has_worker = self._has_worker()
+        ladder = None if has_worker else self._watch.deadline()
+        # A callable keeps its worker from looking after its output.
+        look_at = self._output.look_at if self._is_callable or not has_worker else None
+        return min((at for at in (self._look_at, ladder, look_at) if at is not None), default=None)
 
     def step(self) -> AttemptEnd | None:
         """Look who lives; return the end when neither does."""
         now = self._clock.monotonic()
         self._look_at = now + LOOK_AGAIN_S
         if self._has_worker():
+            if self._is_callable:
+                self._output.look(now)
             if self._is_worker_over(now):
                 self._signal_worker(signal.SIGKILL)
             elif self._is_callable and self._sent:

@@ -16,7 +16,7 @@ from cronq.model import AttemptEnd, AttemptKey, Definition, Outcome
 from cronq.worker.cap import INCOMPLETE
 from cronq.worker.left_ends import end_file
 from cronq.worker.output import punch_hole
-from tests.crash.program import Cronq
+from tests.crash.program import Cronq, wait_until
 from tests.unit.worker.rig import Rig, function, shell
 
 MIB = 1024 * 1024
@@ -112,6 +112,33 @@ def test_callable_that_prints_too_much_is_cut_too(rig: Rig, tmp_path: Path) -> N
     watched = Watched(rig, function("loud:shout", cwd=str(tmp_path), max_output=CAP))
     assert (watched.end.outcome, watched.end.output_bytes) == (Outcome.SUCCESS, 200 * MIB)
     assert len(rig.place.log_file(*watched.key).read_bytes()) <= CAP
+
+
+@pytest.mark.usefixtures("holes")
+def test_callable_of_a_dead_scheduler_is_kept_within_its_cap_by_the_next_one(tmp_path: Path) -> None:
+    cronq = Cronq(tmp_path)
+    for name in ("one", "two"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "loud.py").write_text(
+        "import os\ndef shout():\n    open('one').read()\n"
+        "    for _ in range(100): os.write(1, b'0123456789abcde\\n' * 65536)\n    open('two').read()\n"
+    )
+    options = ("--python", "loud:shout", "--cwd", str(tmp_path), "--max-output", "4M")
+    cronq("add", "loud", "@yearly", *options)
+    log = Path(f"{cronq.database}.logs/000000/1.1.log")
+    with cronq.run() as first:
+        cronq("trigger", "loud")
+        first.wait_for("attempt_started")
+        first.kill()
+        with cronq.run() as second:
+            second.wait_for("run_adopted")
+            (tmp_path / "one").write_text("go")
+            wait_until(lambda: log.stat().st_size == 100 * MIB, "all of the output")
+            wait_until(lambda: log.stat().st_blocks * 512 <= 2 * CAP, "the hole")
+            (tmp_path / "two").write_text("go")
+            assert second.wait_for("attempt_finished")["outcome"] == "success"
+    assert log.stat().st_size <= CAP
+    assert cronq.rows("loud")[0]["output_bytes"] == 100 * MIB
 
 
 @pytest.mark.usefixtures("holes")
