@@ -13,7 +13,7 @@ from pathlib import Path
 from cronq.errors import UsageError
 from cronq.model import Micros
 from cronq.store.base import Copy
-from cronq.store.connection import connect, serve_scheduler
+from cronq.store.connection import connect, mapped_errors, serve_scheduler
 from cronq.store.location import Place
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
@@ -43,7 +43,12 @@ def open_store(
     """
     connection = connect(place, create=create, read_only=read_only, environ=environ)
     if for_scheduler:
-        serve_scheduler(connection)
+        try:
+            with mapped_errors(place.database):
+                serve_scheduler(connection)
+        except BaseException:
+            connection.close()
+            raise
     return SqliteStore(connection, place)
 
 

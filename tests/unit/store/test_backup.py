@@ -11,6 +11,7 @@ import pytest
 from cronq.errors import (
     CronqError,
     FileTaken,
+    StoreBusy,
     StoreCorrupt,
     StoreFull,
     StoreMissing,
@@ -281,3 +282,19 @@ def test_creation_beside_the_log_of_a_database_that_is_gone_begins_afresh(store:
     add(fresh, "new")
     fresh.check(thoroughly=True)
     fresh.close()
+
+
+def test_a_copy_put_in_place_by_hand_serves_a_scheduler(store: Store, target: Path) -> None:
+    add(store, "a")
+    store.backup(target, now=NOW)
+    place = Place(target, target.parent / "logs", "test")
+    reader = sqlite3.connect(target, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM job").fetchall()
+    with pytest.raises(StoreBusy):
+        open_store(place, for_scheduler=True, environ={})
+    reader.close()
+    served = open_store(place, for_scheduler=True, environ={})
+    assert served._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert served.job("a") == store.job("a")
+    served.close()
