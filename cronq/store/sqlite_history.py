@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from cronq.audit import Recorded
 from cronq.errors import JobNotFound, StoreCorrupt
@@ -13,7 +14,7 @@ from cronq.plan import UNCOMPUTABLE
 from cronq.store import queries_history as queries
 from cronq.store import rows
 from cronq.store.base import Past, Revision, Tries
-from cronq.store.connection import mapped_errors, transaction
+from cronq.store.connection import mapped_errors, snapshot, transaction
 from cronq.store.documents import definition_from_document
 from cronq.store.sqlite_people import PeopleSide
 from cronq.why.facts import Bystander, Life
@@ -30,16 +31,9 @@ _FETCHED = 1000
 class HistorySide(PeopleSide):
     """The methods of `Store` that look back."""
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> AbstractContextManager[None]:
         """See the store as it is at one instant, for as long as the block lasts."""
-        with mapped_errors(self._path):
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+        return snapshot(self._db, self._path)
 
     def ever(self, names: Sequence[str] = ()) -> list[int]:
         """Return the ids of all jobs that have, or had, these names."""
