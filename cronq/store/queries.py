@@ -159,18 +159,20 @@ RUN_GET = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id = ?"
 
 # Claim. Index run_queue gives the order, run_running counts; the caller stops reading when it has enough.
 # Runs of a paused job wait, unless somebody asked for them by hand.
-RUN_CLAIMABLE = """
-SELECT r.id, r.job_id, j.max_running,
-    (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks, r.available_at
-FROM run r JOIN job j ON j.id = r.job_id
+RUN_CLAIMABLE = f"""
+SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
+    {RUN_COLUMNS}
+{RUN_FROM}
 WHERE r.state = 'queued' AND r.available_at <= ? AND (j.paused_at IS NULL OR r.trigger = 'manual')
 ORDER BY r.priority DESC, r.available_at, r.id
 """
 
-# Claim (G3). Primary key; the guard is the state.
+# Claim (G3). Primary key; the guard is the state. What the command is told about its job's last success comes
+# with it: index run_success.
 RUN_CLAIM = """
 UPDATE run SET state = 'running', attempt = attempt + 1, worker = ?, stop_reason = NULL
 WHERE id = ? AND state = 'queued'
+RETURNING (SELECT max(s.logical_at) FROM run s WHERE s.job_id = run.job_id AND s.outcome = 'success')
 """
 
 # Before a claim is handed out. Index run_success.
@@ -181,9 +183,9 @@ UPDATE run SET started_at = coalesce(started_at, ?) WHERE id = ? AND attempt = ?
 """
 
 # Before an end is written: whether the claim still stands, and whether a retry would be against a wish.
-RUN_GUARD = """
-SELECT r.stop_reason, j.removed_at, EXISTS (SELECT 1 FROM hold WHERE run_id = r.id)
-FROM run r JOIN job j ON j.id = r.job_id
+RUN_GUARD = f"""
+SELECT {RUN_COLUMNS}, j.removed_at, EXISTS (SELECT 1 FROM hold WHERE run_id = r.id)
+{RUN_FROM}
 WHERE r.id = ? AND r.attempt = ? AND r.state = 'running'
 """
 

@@ -119,6 +119,28 @@ def run_values(
     }
 
 
+def run_from_values(run_id: int, job: str, values: dict[str, Any]) -> Run:
+    """Return the run that was just inserted with these parameters of `RUN_ADD`."""
+    return Run(
+        id=run_id,
+        job_id=values["job_id"],
+        job=job,
+        revision=values["revision"],
+        trigger=values["trigger"],
+        state=values["state"],
+        logical_at=values["logical_at"],
+        queued_at=values["now"],
+        available_at=values["available_at"],
+        priority=values["priority"],
+        fire_at=values["fire_at"],
+        last_fire_at=values["last_fire_at"],
+        fire_count=values["fire_count"],
+        outcome=values["outcome"],
+        reason=values["reason"],
+        finished_at=values["finished_at"],
+    )
+
+
 def locks_text(definition: Definition) -> str | None:
     """Return the named locks of a definition as the job's row holds them."""
     return " ".join(definition.locks) or None

@@ -67,7 +67,7 @@ class Ledger:
             row = self._maybe(queries.RUN_ADD, values)
             # No row: the fire time has one already, from before a watermark was moved back.
             if row is not None:
-                inserted.append(self._run(row[0]))
+                inserted.append(rows.run_from_values(row[0], job.name, values))
         started = [run.id for run in inserted if run.state is State.QUEUED]
         if launch.replaces and started:
             newest = started[-1]

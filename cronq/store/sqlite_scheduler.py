@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cronq.errors import DefinitionUnreadable, InvariantError, StoreCorrupt
+from cronq.errors import DefinitionUnreadable, StoreCorrupt
 from cronq.model import (
     AttemptEnd,
     AttemptKey,
@@ -15,6 +15,7 @@ from cronq.model import (
     Definition,
     Micros,
     Run,
+    State,
     Trigger,
 )
 from cronq.named_locks import LockBook
@@ -99,54 +100,57 @@ class SchedulerSide(LockSide):
             return []
         with transaction(self._db, self._path):
             chosen = self._claimable(len(workers), now)
-            claims = []
-            for (run_id, locks), worker in zip(chosen, workers, strict=False):
-                self._db.execute(queries.RUN_CLAIM, (worker, run_id))
-                run = self._run(run_id)
-                for name in locks:
-                    self._db.execute(queries.HOLD_ADD_RUN, (name, run_id, run.available_at, now))
-                self._db.execute(queries.ATTEMPT_ADD, (run_id, run.attempt, worker, boot_id, now))
-                claims.append(self._claim_of(run, now))
-        return claims
+            return [
+                self._claim(run, locks, worker, boot_id, now)
+                for (run, locks), worker in zip(chosen, workers, strict=False)
+            ]
+
+    def _claim(self, queued: Run, locks: list[str], worker: str, boot_id: str, now: Micros) -> Claim:
+        (last_success_at,) = self._one(queries.RUN_CLAIM, (worker, queued.id))
+        for name in locks:
+            self._db.execute(queries.HOLD_ADD_RUN, (name, queued.id, queued.available_at, now))
+        run = queued._replace(
+            state=State.RUNNING, attempt=queued.attempt + 1, worker=worker, stop_reason=None
+        )
+        self._db.execute(queries.ATTEMPT_ADD, (run.id, run.attempt, worker, boot_id, now))
+        return Claim(run, self._definition_of(run), worker, now, last_success_at)
 
     def claimable(self, now: Micros, *, limit: int) -> int:
         """Return how many runs `claim` could hand out now, at most `limit`."""
         with mapped_errors(self._path):
             return len(self._claimable(limit, now)) if limit > 0 else 0
 
-    def _claimable(self, limit: int, now: Micros) -> list[tuple[int, list[str]]]:
+    def _claimable(self, limit: int, now: Micros) -> list[tuple[Run, list[str]]]:
         """Return runs that may start, each with the locks that it takes."""
-        chosen: list[tuple[int, list[str]]] = []
+        chosen: list[tuple[Run, list[str]]] = []
         added: dict[int, int] = {}
         book: LockBook | None = None
         cursor = self._db.execute(queries.RUN_CLAIMABLE, (now,))
-        for run_id, job_id, max_running, running, locks_text, available_at in cursor:
+        for row in cursor:
+            max_running, running, locks_text, _, job_id = row[:5]
             more = added.get(job_id, 0)
             if max_running is not None and running + more >= max_running:
                 continue
+            run = rows.run_from_row(row[3:])
             locks = [] if locks_text is None else locks_text.split()
             if locks:
                 book = book or self._lock_book()
-                if book.take(locks, available_at):
+                if book.take(locks, run.available_at):
                     continue
             added[job_id] = more + 1
-            chosen.append((run_id, locks))
+            chosen.append((run, locks))
             if len(chosen) == limit:
                 break
         cursor.close()
         return chosen
 
-    def _claim_of(self, run: Run, claimed_at: Micros) -> Claim:
-        if run.worker is None:
-            raise InvariantError(f"run {run.id} is claimed by nobody")
-        (last_success_at,) = self._one(queries.RUN_LAST_SUCCESS, (run.job_id,))
+    def _definition_of(self, run: Run) -> Definition:
         try:
-            definition = self.definition(run.job_id, run.revision)
+            return self.definition(run.job_id, run.revision)
         except DefinitionUnreadable as error:
             raise DefinitionUnreadable.of(
                 error.reason, job_id=error.job_id, job=error.job, run_id=run.id
             ) from error
-        return Claim(run, definition, run.worker, claimed_at, last_success_at)
 
     def follow_clock_back(self, before: Micros | None, *, now: Micros) -> int:
         """Let retries wait as long as they should after the clock was set back."""
@@ -160,8 +164,11 @@ class SchedulerSide(LockSide):
 
     def record(self, starts: Sequence[AttemptStart], ends: Sequence[AttemptEnd]) -> list[Run]:
         """Write what became of attempts."""
+        ended = {end.key for end in ends if end.started_at is not None}
         with transaction(self._db, self._path):
             for start in starts:
+                if start.key in ended:
+                    continue  # its end says the same
                 run_id, attempt = start.key
                 self._db.execute(queries.RUN_START, (start.started_at, run_id, attempt))
                 self._db.execute(queries.ATTEMPT_START, (start.started_at, start.pid, run_id, attempt))
@@ -173,15 +180,24 @@ class SchedulerSide(LockSide):
         guard = self._maybe(queries.RUN_GUARD, end.key)
         if guard is None:
             return None
-        stop_reason, removed_at, has_locks = guard
+        run, (removed_at, has_locks) = rows.run_from_row(guard), guard[rows.RUN_WIDTH :]
         if has_locks:
             self._db.execute(queries.HOLD_REMOVE_RUN, (run_id,))
         counts = int(end.counts)
         reason = rows.storable(end.reason)
-        if end.retry_at is not None and stop_reason is None and removed_at is None:
+        after = run._replace(
+            worker=None,
+            failures=run.failures + counts,
+            started_at=end.started_at if run.started_at is None else run.started_at,
+        )
+        if end.retry_at is not None and run.stop_reason is None and removed_at is None:
+            after = after._replace(state=State.QUEUED, available_at=end.retry_at)
             values: tuple[object, ...] = (counts, end.started_at, end.retry_at, run_id, attempt)
             self._db.execute(queries.RUN_REQUEUE, values)
         else:
+            after = after._replace(
+                state=State.DONE, outcome=end.outcome, reason=reason, finished_at=end.finished_at
+            )
             values = (end.outcome, reason, counts, end.started_at, end.finished_at, run_id, attempt)
             self._db.execute(queries.RUN_FINISH, values)
         usage = end.usage
@@ -204,7 +220,7 @@ class SchedulerSide(LockSide):
                 attempt,
             ),
         )
-        return self._run(run_id)
+        return after
 
     def has_work(self) -> bool:
         """Return whether a run is running, or queued and not held back by a pause."""
@@ -227,7 +243,9 @@ class SchedulerSide(LockSide):
         for row in self._all(queries.RUN_HELD):
             run, attempt = rows.run_from_row(row), rows.attempt_from_row(row[rows.RUN_WIDTH :])
             try:
-                claim = self._claim_of(run, attempt.claimed_at)
+                (last_success_at,) = self._one(queries.RUN_LAST_SUCCESS, (run.job_id,))
+                definition = self._definition_of(run)
+                claim = Claim(run, definition, attempt.worker, attempt.claimed_at, last_success_at)
             except DefinitionUnreadable:
                 # What runs has to be looked after all the same; nothing is started from this.
                 claim = Claim(run, _UNKNOWN, attempt.worker, attempt.claimed_at)
