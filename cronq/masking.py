@@ -46,6 +46,12 @@ class Masker:
             return data
         return self._regex.sub(MASK, data)
 
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Return where values begin and end."""
+        if not any(pattern in data for pattern in self.patterns):
+            return []
+        return [match.span() for match in self._regex.finditer(data)]
+
     def text(self, text: str) -> str:
         """Return text without the values."""
         for part in self._texts:

@@ -106,10 +106,16 @@ class Output:
         Dies: The new file is renamed into place when it is complete. Until then readers of the old one see
         the same, because they know holes and mask values themselves.
         """
-        if self._cut() is not None or self.masker:
-            # No space, most likely.
+        cut = self._cut()
+        if cut is None and not self.masker:
+            return
+        try:
+            is_final = _rewrite(self._path, self._limit, cut, self.masker)
+        except OSError:
+            is_final = False
+        if not is_final and self.masker:
             with contextlib.suppress(OSError):
-                _rewrite(self._path, self._limit, self._cut(), self.masker)
+                _mask_in_place(self._path, cut, self.masker)
 
     def finish_after(self, end: AttemptEnd) -> None:
         """Do what the worker may have been killed before, or while, doing: it left this end."""
@@ -190,16 +196,17 @@ def _is_full(space: os.statvfs_result) -> bool:
     return space.f_blocks > 0 and (space.f_bfree if os.geteuid() == 0 else space.f_bavail) == 0
 
 
-def _rewrite(path: Path, limit: int | None, cut: tuple[int, int] | None, masker: Masker) -> None:
+def _rewrite(path: Path, limit: int | None, cut: tuple[int, int] | None, masker: Masker) -> bool:
+    """Return whether the log has its final form now; if not, there is no space for it, or it is too large."""
     with os.fdopen(open_private(path, os.O_RDONLY), "rb", buffering=0) as old:
         info = os.fstat(old.fileno())
         space = os.statvfs(path)
         kept = info.st_size if cut is None else info.st_size - (cut[1] - cut[0])
         if kept > min(MOST_REWRITTEN, space.f_bavail * space.f_frsize):
-            return
+            return False
         fd = old.fileno()
         if cut is None and not _holds_secrets(fd, info.st_size, masker):
-            return
+            return True
         draft = path.with_suffix(".draft")
         new = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
@@ -216,6 +223,37 @@ def _rewrite(path: Path, limit: int | None, cut: tuple[int, int] | None, masker:
             with contextlib.suppress(OSError):
                 draft.unlink()
             raise
+    return True
+
+
+def _mask_in_place(path: Path, cut: tuple[int, int] | None, masker: Masker) -> None:
+    """Overwrite each value with as many stars, which needs no space."""
+    fd = open_private(path, os.O_RDWR)
+    try:
+        size = os.fstat(fd).st_size
+        # What a hole left is more than what would have been kept: holes are whole blocks.
+        rest = 0 if cut is None else _data_from(fd, *cut)
+        parts = [(0, size)] if cut is None or rest == cut[0] else [(0, cut[0]), (rest, size)]
+        for start, end in parts:
+            if end - start > MOST_REWRITTEN:
+                return
+            at, before = start, b""
+            for piece in _bytes_of(fd, start, end):
+                joined = before + piece
+                for first, last in masker.spans(joined):
+                    os.pwrite(fd, b"*" * (last - first), at - len(before) + first)
+                at += len(piece)
+                before = joined[-masker.longest :]
+    finally:
+        os.close(fd)
+
+
+def _data_from(fd: int, start: int, otherwise: int) -> int:
+    """Return where the hole ends that begins at a position."""
+    try:
+        return os.lseek(fd, start, os.SEEK_DATA)
+    except (AttributeError, OSError):
+        return otherwise
 
 
 def _final_form(

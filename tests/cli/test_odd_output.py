@@ -239,6 +239,8 @@ def _shell() -> Command:
         ("next", EVIL),
         ("why", EVIL),
         ("lock",),
+        ("audit",),
+        ("prune", "--dry-run"),
         ("set", EVIL, "--timeout", "1h"),
         ("set", "shell", "--shell", "true"),
         ("pause", EVIL),

@@ -243,6 +243,28 @@ def test_secret_across_the_cut_and_across_pieces_is_masked(log: Log) -> None:
     assert set(shown.replace("***", "").replace("x", "").split("\n")[0]) == set()
 
 
+def test_secrets_are_overwritten_in_place_when_there_is_no_room_for_a_new_file(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(output_module, "_rewrite", refuse)
+    monkeypatch.setattr(output_module, "_CHUNK", 4096)
+    log.output.masker = Masker(["hunter2", "hunter2-long"])
+    # No multiple of the line's length is a block, so that values lie across the borders of pieces.
+    log.print(b"hunter2-long hunter2\n" * 20_000)
+    log.look()
+    log.finish()
+    head, gap, *tail = read(log.path)
+    assert isinstance(gap, Gap)
+    assert isinstance(head, bytes)
+    assert head.startswith(b"************ *******\n" * 1500)
+    # What the cut or the hole left of one is masked by whoever shows it.
+    assert not [data for data in (head[:-12], joined(tail)[200:]) if b"hunter" in data]
+    assert log.path.stat().st_size == len(log.written)
+
+
 def test_log_without_a_secret_in_it_is_not_written_anew(tmp_path: Path) -> None:
     log = Log(tmp_path / "1.1.log", masker=Masker(["hunter2"]))
     log.print(b"hunter1\n")
