@@ -54,7 +54,12 @@ def gather(
     rules = _Rules(store, past, changes)
     job = past.job
     present = _present(store, past, now, alive=alive)
-    facts = Facts(job, now, present, pruned_before=past.pruned_before, at_startup=rules.at_startup)
+    facts = Facts(
+        *(job, now, present),
+        at_startup=rules.at_startup,
+        is_computable=rules.is_computable,
+        pruned_before=past.pruned_before,
+    )
     if at is None:
         run, fire_at = _newest(store, past, rules, now)
     else:
@@ -130,6 +135,11 @@ class _Rules:
         """Whether a start of the scheduler is a fire time, too."""
         times = self._eras[-1].times
         return isinstance(times, Schedule | Arrangement) and times.at_startup
+
+    @property
+    def is_computable(self) -> bool:
+        """Whether the present schedule can be computed."""
+        return self._eras[-1].times is not None
 
     def _reign_at(self, at: Micros) -> Reign | None:
         return next((one for one in self._reigns if one.low < at <= one.until), None)

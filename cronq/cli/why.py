@@ -38,6 +38,7 @@ def command(
     can be asked about, too.
     """
     from cronq.evidence import gather, past_named
+    from cronq.schedule.zones import is_zone
     from cronq.why.explain import explain
 
     session = Session.of(ctx)
@@ -45,7 +46,8 @@ def command(
         past = past_named(store, name, None)
         asked = None
         if at is not None:
-            asked = instant_of(session, at, past.job.definition.tz)
+            tz = past.job.definition.tz
+            asked = instant_of(session, at, tz if is_zone(tz) else "UTC")
             past = past_named(store, name, asked)
         alive = is_held(session.place.lock)
         now = session.started_at
@@ -84,10 +86,12 @@ _TONES = {
 
 
 def _tell(session: Session, facts: Facts, answer: Answer) -> None:
+    from cronq.schedule.zones import is_zone
+
     tz = facts.job.definition.tz
     zone = session.shown_zone(tz)
     name = Word(plain(facts.job.name), Tone.BOLD)
-    shown_tz = session.tz(tz)
+    shown_tz = session.tz(tz) if is_zone(session.tz(tz)) else "UTC"
     if facts.asked_at is not None and answer.absent:
         session.words(name, f"  {full(facts.asked_at, zone)} {shown_tz}: no fire time")
         session.lines(f"  {sentence(reason, zone)}" for reason in answer.absent)

@@ -17,6 +17,11 @@ def about_next(facts: Facts) -> Iterator[Reason]:
         yield from _active(facts, run)
     if job.removed_at is not None:
         return
+    if not facts.is_computable:
+        yield Reason(
+            "uncomputable",
+            (f"its schedule cannot be computed, a zone or calendar is gone: cronq check {job.name}",),
+        )
     mark = job.next_fire_at
     if job.paused_at is not None:
         yield Reason("paused", ("it is paused since ", job.paused_at, f"; to go on: cronq resume {job.name}"))

@@ -114,6 +114,7 @@ class Facts(NamedTuple):
         in_force_then: At the instant that was asked about; None: none was, or the job was not there.
         recorded: What the ledger says about the fire time; None: nothing.
         at_startup: Whether a start of the scheduler is a fire time, too.
+        is_computable: Whether its present schedule can be computed.
     """
 
     job: Job
@@ -127,6 +128,7 @@ class Facts(NamedTuple):
     in_force_then: InForce | None = None
     recorded: Recorded | None = None
     at_startup: bool = False
+    is_computable: bool = True
     pruned_before: Micros | None = None
 
 

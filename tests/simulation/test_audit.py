@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -308,3 +310,34 @@ def test_the_lives_of_schedulers_are_remembered(world: Worlds) -> None:
     lives = w.store.lives(utc("2026-03-02T00:30:00"), utc("2026-03-02T02:00:00"))
     assert [life.started_at for life in lives] == [utc("2026-03-02T00:00:00"), utc("2026-03-02T01:00:00")]
     assert [life.stopped_at for life in lives] == [None, None]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_year_of_every_minute_is_proven_in_seconds_and_in_little_memory(world: Worlds) -> None:
+    w = world("2026-01-01T00:00:00")
+    job = w.add("job", "* * * * *")
+    end = w.born + 365 * 86_400 * SECOND
+    with closing(sqlite3.connect(w.place.database)) as db:
+        db.executemany(
+            "INSERT INTO run (job_id, revision, trigger, logical_at, fire_at, last_fire_at, state, outcome,"
+            " attempt, queued_at, available_at, started_at, finished_at)"
+            " VALUES (?1, 1, 'schedule', ?2, ?2, ?2, 'done', 'success', 1, ?2, ?2, ?2, ?2)",
+            ((job.id, at) for at in range(w.born + 60 * SECOND, end, 60 * SECOND)),
+        )
+        db.execute(
+            "INSERT INTO attempt (run_id, attempt, worker, boot_id, claimed_at, started_at, finished_at,"
+            " outcome, exit_code) SELECT id, 1, 'w', 'b', fire_at, fire_at, fire_at, 'success', 0 FROM run"
+        )
+        db.execute("UPDATE job SET next_fire_at = ?", (end,))
+        db.commit()
+    began = time.process_time()
+    proof = prove(w.store, job.id, end)
+    assert (proof.fire_times, proof.total) == (365 * 1440 - 1, 0)
+    assert time.process_time() - began < 10
+    db_size = w.place.database.stat().st_size
+    tracemalloc.start()
+    assert prove(w.store, job.id, end, since=end - 30 * 86_400 * SECOND).total == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3_000_000 < db_size
