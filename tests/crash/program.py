@@ -116,6 +116,13 @@ class Running:
                     return event
             assert self._more(deadline), f"no {kinds} after {self.events[-5:]}\n{self.errors()}"
 
+    def hears(self, kind: str) -> bool:
+        """Wait for an event of a kind; return False if it ends without."""
+        while not any(event["event"] == kind for event in self.events[self._read :]):
+            if not self._more(time.monotonic() + DEADLINE_S):
+                return False
+        return True
+
     def has_news(self) -> bool:
         """Wait for its first event; return False if it ended without any."""
         return bool(self.events) or self._more(time.monotonic() + DEADLINE_S)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from cronq.worker import kernel
-from tests.crash.program import DEADLINE_S
+from tests.crash.program import DEADLINE_S, Running
 from tests.crash.torment import NEWS, PATIENCE_S, Torment
 from tests.crash.torture_worlds import World, wait_for
 from tests.crash.witness import parse_time
@@ -65,16 +65,16 @@ def _kill_scheduler(t: Torment) -> None:
 
 @fault("kill -9 workers", 8)
 def _kill_workers(t: Torment) -> None:
-    for _ in range(t.dice.randint(1, 5)):
+    for _ in range(t.dice.randint(2, 6)):
         t.moment()
-        t.kill_workers(most=t.dice.randint(1, 3))
+        t.kill_workers(most=t.dice.randint(1, 5))
 
 
 @fault("kill -9 commands", 8)
 def _kill_commands(t: Torment) -> None:
-    for _ in range(t.dice.randint(1, 5)):
+    for _ in range(t.dice.randint(2, 6)):
         t.moment()
-        t.kill_commands(most=t.dice.randint(1, 3))
+        t.kill_commands(most=t.dice.randint(1, 5))
 
 
 @fault("kill -9 scheduler and workers", 4)
@@ -198,6 +198,7 @@ def _fill_disk(t: Torment) -> None:
     t.moment().pass_over()
     free = t.world.fill()
     t.note("disk full")
+    starts = False
     try:
         what = t.dice.random()
         if what < 0.4:
@@ -208,11 +209,16 @@ def _fill_disk(t: Torment) -> None:
         else:
             t.kill_scheduler()
             t.bury()
+            starts = True
             _start_on_full_disk(t)
         t.pause(0.0, 1.0)
     finally:
         free()
         t.note("disk free")
+    if starts and t.life is not None and not t.life.hears("attempt_finished"):
+        # It had told that it starts, and then met with the full disk before it was ready.
+        _refused(t, t.life)
+        t.bury()
     t.alive().wait_for("attempt_finished")
 
 
@@ -231,11 +237,15 @@ def _start_on_full_disk(t: Torment) -> None:
     if life.has_news():
         t.life = life
         return
-    code = life.ended()
-    if code != 5 or "full" not in life.errors():
-        t.findings.stuck.append(f"on a full disk the scheduler ended with {code}: {life.errors()}")
-    t.deeds["full disk refused a start"] += 1
+    _refused(t, life)
     life.close()
+
+
+def _refused(t: Torment, life: Running) -> None:
+    code, errors = life.ended(), life.errors()
+    if code != 5 or "full" not in errors:
+        t.findings.stuck.append(f"on a full disk the scheduler ended with {code}: {errors}")
+    t.deeds["full disk refused a start"] += 1
 
 
 def _has_clock(world: World) -> bool:
