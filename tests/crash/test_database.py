@@ -58,6 +58,12 @@ def test_a_copy_made_under_load_is_put_back_and_every_fire_time_is_accounted_for
     assert set(copied) <= set(after)
     numbers = [run["id"] for name in ("a", "b", "c") for run in cronq.rows(name)]
     assert len(numbers) == len(set(numbers))
+    cronq("audit")
+    cronq("restore", str(copy), "--yes", "--skip-gap")
+    for name in ("a", "b", "c"):
+        assert_exact(cronq, name, 1)
+        assert cronq.rows(name)[-1]["reason"] == "restored"
+    cronq("audit")
     cronq("doctor", "--json")
 
 
@@ -103,6 +109,7 @@ def test_row_db_deleted_or_replaced_while_running(cronq: Cronq, tmp_path: Path, 
         running.signal(signal.SIGTERM)
         assert running.ended() == 0
     assert_exact(cronq, "tick", 1)
+    cronq("audit")
 
 
 @pytest.mark.parametrize("suffixes", [("-wal",), ("-wal", "-shm")])
