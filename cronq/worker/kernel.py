@@ -5,6 +5,7 @@ Linux answers all; elsewhere each function says what is lost. Source: proc(5), p
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -225,10 +226,38 @@ def send_group_signal(group: int, number: int) -> bool:
     return True
 
 
-def _read(path: str) -> bytes | None:
+def keep_spare() -> None:
+    """Keep a descriptor back, so that processes can be looked at when there is no other left.
+
+    Without it, whoever ran out of descriptors would take a tree of processes for one that has ended.
+    """
+    if not _spare:
+        _spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+
+_spare: list[int] = []
+
+
+def _open(path: str) -> int:
+    """Open a file, if need be in the place of the spare descriptor, which `_read` then takes back."""
     # os.open and not Path: some of these are read for each attempt.
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EMFILE or not _spare:
+            raise
+    os.close(_spare.pop())
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        keep_spare()
+        raise
+
+
+def _read(path: str) -> bytes | None:
+    kept = len(_spare)
+    try:
+        fd = _open(path)
     except OSError:
         return None
     try:
@@ -240,4 +269,6 @@ def _read(path: str) -> bytes | None:
         return None
     finally:
         os.close(fd)
+        if len(_spare) < kept:
+            keep_spare()
     return data

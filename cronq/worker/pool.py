@@ -98,6 +98,7 @@ class Pool:
             OSError: There is no room for processes at all.
         """
         kernel.become_subreaper()
+        kernel.keep_spare()
         make_folder(self._place.attempts)
         liveness.sweep_workers(self._place)
         self._reaper = Reaper()

@@ -44,6 +44,7 @@ def worker_main(setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker]) -> N
     with contextlib.suppress(PermissionError):
         os.setsid()
     kernel.become_subreaper()
+    kernel.keep_spare()
     oom.step_forward()
     limits.restore(setup.open_files)
     lock_fd = liveness.take_lock(liveness.worker_file(setup.place, setup.name))

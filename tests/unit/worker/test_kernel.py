@@ -102,3 +102,30 @@ def test_signals_reach_nobody_but_the_process_that_is_named(nobody: int) -> None
     assert not kernel.send_signal(nobody, 0)
     assert not kernel.send_group_signal(nobody, 0)
     assert not kernel.send_group_signal(1, 0)
+
+
+@pytest.mark.skipif(not kernel.HAS_PROC, reason="looks at processes in /proc")
+def test_children_are_found_when_no_descriptor_is_left() -> None:
+    code = """
+import os, resource, subprocess, sys
+from cronq.worker import kernel
+kernel.keep_spare()
+child = subprocess.Popen(["sleep", "60"])
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+found = [kernel.children_of(os.getpid()) == [child.pid] for _ in range(3)]
+known = kernel.process_info(child.pid) is not None
+gone = kernel.process_info(2**22 + 1) is None
+child.kill()
+os.close(held.pop())
+print(found, known, gone)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[True, True, True] True True\n"
