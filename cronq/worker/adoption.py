@@ -394,7 +394,7 @@ class EarlierAttempt:
 
     def _is_worker_over(self, now: float) -> bool:
         """Return whether its worker hangs: it should long have stopped the attempt, or recorded its end."""
-        if liveness.is_attempt_alive(self._place, self.key):
+        if self._is_alive():
             self._record_by = None
             over = self._guard.is_over(now)
         else:
@@ -403,12 +403,15 @@ class EarlierAttempt:
         self._is_condemned = self._is_condemned or over
         return self._is_condemned
 
+    def _is_alive(self) -> bool:
+        return liveness.is_attempt_alive(self._place, self.key, self._attempt.pid)
+
     def _has_worker(self) -> bool:
         return liveness.is_worker_alive(self._place, self._attempt.worker)
 
     def _has_command(self) -> bool:
         """Return whether anything of the attempt lives, when its worker is dead."""
-        alive = liveness.is_attempt_alive(self._place, self.key)
+        alive = self._is_alive()
         return alive or bool(self._groups.members(self._attempt.worker))
 
     def _signal_worker(self, number: int) -> None:

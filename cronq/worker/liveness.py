@@ -188,14 +188,21 @@ def is_worker_alive(place: Place, worker: str) -> bool:
     return _is_locked(worker_file(place, worker))
 
 
-def is_attempt_alive(place: Place, key: AttemptKey) -> bool:
+def is_attempt_alive(place: Place, key: AttemptKey, pid: int | None = None) -> bool:
     """Return whether the worker or the command of an attempt lives, or may live.
 
     A command that closed all inherited descriptors gave up the lock; it is then known by its pid, start
     and boot. False while the worker has not begun with it, so ask `is_worker_alive` first.
+
+    Args:
+        place: Where the locks are.
+        key: The attempt.
+        pid: Of its command, as the ledger has it: asked if somebody removed the lock file.
     """
     if _is_locked(attempt_file(place, key)):
         return True
+    if pid is not None and not is_there(attempt_file(place, key)):
+        return is_of_attempt(place, key, pid)
     try:
         hint = _read_hint(attempt_file(place, key))
     except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -245,6 +246,35 @@ def test_changes_from_another_terminal_take_effect_at_once(cronq: Cronq) -> None
     rows = cronq.rows("soon")
     assert len(rows) > paused_runs
     assert_exact(cronq, "soon", 1)
+
+
+@linux_only
+def test_command_that_lives_is_not_started_again_when_the_lock_files_are_gone(
+    cronq: Cronq, tmp_path: Path
+) -> None:
+    gate, witness = tmp_path / "gate", tmp_path / "witness"
+    os.mkfifo(gate)
+    line = f"echo began >> {witness}; read answer < {gate}"
+    options = ("--retries", "3", "--retry-delay", "100ms", "--on-crash", "rerun")
+    cronq("add", "long", "every 1h", *options, "--shell", line)
+    cronq("trigger", "long")
+    with cronq.run() as first:
+        first.wait_for("attempt_started")
+        workers = first.workers()
+        wait_until(witness.exists, "the command")
+        first.kill()
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(cronq.home / "cronq.db.attempts")
+        with cronq.run() as second:
+            second.wait_for("run_adopted", job="long")
+            assert witness.read_text().count("began") == 1
+            gate.write_text("go\n")
+            assert second.wait_for("attempt_finished", job="long")["outcome"] == "abandoned"
+            second.wait_for("attempt_started", job="long")
+            gate.write_text("go\n")
+            assert second.wait_for("attempt_finished", job="long")["outcome"] == "success"
 
 
 def test_shutdown_is_the_reason_also_of_a_run_that_was_adopted(cronq: Cronq) -> None:
