@@ -28,7 +28,7 @@ def measure_fires(lab: Lab) -> Iterator[Row]:
         world = World(folder, start, play=lambda _claim: Played(0.05))
         minutely = argv("true", schedule="* * * * *")
         fill(world.place, (Planned(minutely, start + SECOND) for _ in range(FIRING)))
-        fill_idle(world.place, jobs - FIRING)
+        fill_idle(world.place, jobs - FIRING, hours=1_000)
         worlds[jobs] = world
     spent: dict[int, list[float]] = {jobs: [] for jobs in worlds}
     for turn in range(lab.rounds + 1):

@@ -66,14 +66,14 @@ def fill(place: Place, jobs: Iterable[Planned], *, prefix: str = "job") -> None:
         store.close()
 
 
-def fill_idle(place: Place, count: int) -> None:
-    """Write jobs that fall due in an hour or later, all alike; a million takes some ten seconds."""
+def fill_idle(place: Place, count: int, *, hours: int = 1) -> None:
+    """Write jobs that fall due after so many hours, all alike; a million takes some ten seconds."""
     store = opened(place)
     try:
         database, now = store._db, now_us()
         document = document_from_definition(argv("/bin/true"))
         (first,) = database.execute("SELECT coalesce(max(id), 0) + 1 FROM job").fetchone()
-        due = (now // HOUR + 2) * HOUR
+        due = (now // HOUR + 1 + hours) * HOUR
         for begin in range(first, first + count, BATCH):
             numbers = range(begin, min(begin + BATCH, first + count))
             database.execute("BEGIN IMMEDIATE")
