@@ -142,7 +142,7 @@ def system_calls(folder: Path, count: int, *, python: bool) -> int:
     fill_queue(place, count)
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])}
     calls = folder / "calls"
-    command = [sys.executable, "-m", "cronq", "run", "--workers", "2", "--until-idle"]
+    command = [sys.executable, "-m", "cronq", "run", "--workers", "1", "--until-idle"]
     subprocess.run(
         ["strace", "-f", "-c", "-o", str(calls), *command],
         env={**environ, "CRONQ_DB": str(place.database)},
@@ -157,10 +157,11 @@ def system_calls(folder: Path, count: int, *, python: bool) -> int:
 
 
 @pytest.mark.skipif(not can_trace(), reason="strace is not installed, or may not trace here")
-@pytest.mark.parametrize(("python", "bound"), [(False, 285), (True, 128)], ids=["command", "callable"])
+@pytest.mark.parametrize(("python", "bound"), [(False, 268), (True, 147)], ids=["command", "callable"])
 def test_system_calls_of_a_run(tmp_path: Path, python: bool, bound: int) -> None:
     few = system_calls(tmp_path / "few", FEW, python=python)
     many = system_calls(tmp_path / "many", MANY, python=python)
-    # 250 to 262 for `/bin/true`, of which 65 are Python's, setting each signal to its default in the child,
-    # and about 30 the command's own; 115 for a function. How many results share a commit varies.
+    # One worker, so that nothing depends on which of two was faster: 260 to 261 for `/bin/true`, of which 65
+    # are Python's, setting each signal to its default in the child, and about 30 the command's own; 140 to
+    # 141 for a function.
     assert (many - few) / (MANY - FEW) <= bound
