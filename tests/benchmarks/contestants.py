@@ -166,6 +166,9 @@ def busybox_herd(lab: Lab, count: int, slots: int) -> Started:
     command = shutil.which("busybox")
     if command is None:
         raise Skipped("busybox is not installed")
+    applets = subprocess.run([command, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    if "crond" not in applets:
+        raise Skipped("this busybox has no crond; Debian's busybox-static has one")
     folder = lab.new_folder("busybox")
     due_s = _write_crontab(lab, folder, count)
     daemon = subprocess.Popen([command, "crond", "-f", "-c", str(folder / "tabs"), "-L", str(folder / "log")])
@@ -176,6 +179,8 @@ def cron_herd(lab: Lab, count: int, slots: int) -> Started:
     """Debian's cron at the next full minute, with a spool folder of its own in a mount namespace."""
     if shutil.which("cron") is None or shutil.which("unshare") is None:
         raise Skipped("cron, or unshare, is not installed")
+    if not Path("/var/spool/cron/crontabs").is_dir():
+        raise Skipped("cron is there, but its spool folder is not")
     folder = lab.new_folder("cron")
     due_s = _write_crontab(lab, folder, count)
     script = (
@@ -237,6 +242,8 @@ def _write_crontab(lab: Lab, folder: Path, count: int) -> float:
 def _await_minute(daemon: subprocess.Popen[bytes], due_s: float, folder: Path, count: int) -> Started:
     try:
         time.sleep(max(0.0, due_s - time.time()))
+        if daemon.poll() is not None:
+            raise Skipped(f"it ended with exit code {daemon.returncode}")
         wait_for(Path(_stamps(folder)), count * RECORD)
     finally:
         daemon.kill()
