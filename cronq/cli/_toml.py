@@ -13,6 +13,9 @@ _HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]\]?\s*(?:#.*)?$")
 _NAME = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')"
 _KEY = re.compile(rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*=")
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_-]+)")
+_SECRETS = "env"
+"""The values of a key of this name are nobody else's business: its lines are not shown."""
+_MAY_HOLD_SECRETS = re.compile(rf"\b{_SECRETS}[\"']?\s*[=.:]")
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -69,6 +72,9 @@ class Document:
                 details=error.details,
             )
         span = spot.span
+        if _SECRETS in keys or _MAY_HOLD_SECRETS.search(spot.text):
+            message = f"{self.label}:{spot.line}:{span[0] + 1}: {error.message}"
+            return type(error)(message, hint=error.hint, details=error.details)
         if error.text and error.span is not None:
             offset = spot.text.find(error.text, spot.span[1])
             if offset >= 0:
@@ -115,9 +121,11 @@ def _json(text: str, label: str) -> dict[str, object]:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         line = text.splitlines()[error.lineno - 1] if text else ""
+        # Where its objects begin and end is not known: it cannot be read.
+        shown = None if _MAY_HOLD_SECRETS.search(text) else line
         raise UsageError(
             f"{label}:{error.lineno}:{error.colno}: {error.msg}",
-            text=line,
+            text=shown,
             span=(error.colno - 1, error.colno),
         ) from None
     except (RecursionError, ValueError) as error:
@@ -135,8 +143,20 @@ def _syntax_error(message: str, text: str, label: str) -> UsageError:
     number, column = len(lines), len(lines[-1]) + 1
     if where and where[1]:
         number, column = int(where[1]), int(where[2])
-    line = lines[min(number, len(lines)) - 1]
-    return UsageError(f"{label}:{number}:{column}: {what}", text=line, span=(column - 1, column))
+    number = min(number, len(lines))
+    shown = None if _lies_in_secrets(lines, number) else lines[number - 1]
+    return UsageError(f"{label}:{number}:{column}: {what}", text=shown, span=(column - 1, column))
+
+
+def _lies_in_secrets(lines: list[str], number: int) -> bool:
+    """Return whether a line of a text that cannot be read may be one of variables."""
+    if _MAY_HOLD_SECRETS.search(lines[number - 1]):
+        return True
+    # A text of several lines whose end is missing, or a table, holds it; the last key before it says which.
+    before = "\n".join(lines[:number])
+    path = next(reversed(_spots(before)), ())
+    headers = [line for line in lines[:number] if line.lstrip().startswith("[")]
+    return _SECRETS in path or bool(headers and re.search(rf"\b{_SECRETS}\b", headers[-1]))
 
 
 def _spots(text: str) -> dict[tuple[str, ...], Spot]:

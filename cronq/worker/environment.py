@@ -119,7 +119,8 @@ def read_env_file(path: Path) -> dict[str, str]:
 
     Blank lines and lines that begin with `#` are passed over; `export ` may stand before the name. A value
     is taken as it is to the end of the line, less the blanks around it; in single quotes it is literal, in
-    double quotes a backslash escapes. Nothing is expanded.
+    double quotes a backslash escapes. Nothing is expanded. Errors name the line and nothing of what stands
+    there: it may be part of a secret, and they end up in the ledger.
 
     Raises:
         EnvironmentFileError: It cannot be read, is no regular file or too long, or a line is wrong.
@@ -149,7 +150,7 @@ def _parse(line: str) -> tuple[str, str]:
     if not separator:
         raise ValueError("no `=`")
     if not _NAME.match(name):
-        raise ValueError(f"`{name}` is not a name")
+        raise ValueError("no name before the `=`")
     value = value.strip()
     if "\0" in value:
         raise ValueError("a null character")
@@ -167,7 +168,7 @@ def _unquoted(text: str) -> str:
         if character == quote:
             rest = text[index + 1 :].strip()
             if rest and not rest.startswith("#"):
-                raise ValueError(f"`{rest}` after the closing quote")
+                raise ValueError("something stands after the closing quote")
             return "".join(taken)
         if character == "\\" and quote == '"' and text[index + 1 : index + 2] in _ESCAPES:
             character = _ESCAPES[text[next(characters)]]

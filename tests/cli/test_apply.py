@@ -100,6 +100,35 @@ def test_same_file_again_changes_nothing(applied: World) -> None:
     store.close()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[jobs.a]\nenv = {TOK = "S3CRET}\n',
+        '[jobs.a]\nenv.TOK = "S3CRET\n',
+        '[jobs.a]\nenv = "TOK=S3CRET"\n',
+        '[jobs.a]\nenv = {TOK = "S3CRET", N = 1}\n',
+        '[jobs.a]\nenv = {TOK = "S3CRET", "N=" = "1"}\n',
+        "[jobs.a.env]\nTOK = S3CRET\n",
+        '[jobs."a]b".env]\nTOK = S3CRET\n',
+        '[jobs.a.env]\nTOK = """\nmany\nS3CRET""" oops\n',
+        '[defaults]\nenv = {TOK = "S3CRET}\n',
+        '[jobs]\na = {schedule = "nonsense", env = {TOK = "S3CRET"}}\n',
+    ],
+)
+def test_no_line_of_variables_is_shown_when_something_is_wrong(world: World, text: str) -> None:
+    write(world, text)
+    answer = world.run("apply")
+    assert answer.code in {2, 3}, answer
+    assert "cronq.toml:" in answer.err
+    assert "S3CRET" not in answer.out + answer.err
+
+
+def test_no_line_of_variables_is_shown_when_json_is_wrong(world: World) -> None:
+    write(world, '{"jobs": {"a": {"env": {\n"TOK": "S3CRET" "N": "1"}}}}', "jobs.json")
+    answer = world.run("apply", "jobs.json")
+    assert (answer.code, "jobs.json:2:" in answer.err, "S3CRET" in answer.err) == (2, True, False)
+
+
 def test_moved_fire_times_are_shown_as_moved(applied: World) -> None:
     write(applied, FILE.replace("0 2 * * *", "30 2 * * *"))
     lines = applied.run("apply").out.splitlines()

@@ -104,11 +104,11 @@ def test_line_of_a_file(tmp_path: Path, line: str, expected: dict[str, str]) -> 
     ("line", "problem"),
     [
         ("A", "no `=`"),
-        ("1A=b", "`1A` is not a name"),
-        ("=b", "`` is not a name"),
+        ("1A=b", "no name before the `=`"),
+        ("=b", "no name before the `=`"),
         ("A='b", "a quote is not closed"),
         ('A="b\\"', "a quote is not closed"),
-        ("A='b' c", "`c` after the closing quote"),
+        ("A='b' c", "something stands after the closing quote"),
         ("A=\0", "a null character"),
     ],
 )
@@ -118,6 +118,17 @@ def test_wrong_line_is_pointed_at(tmp_path: Path, line: str, problem: str) -> No
     with pytest.raises(EnvironmentFileError) as caught:
         read_env_file(file)
     assert str(caught.value) == f"{file} line 2: {problem}"
+
+
+@pytest.mark.parametrize(
+    "line", ['PW="hunter2"S3CRET', "S3CRET=1 = 2", "S3 CRET", "S3CRET 1=2", 'PW="S3CRET']
+)
+def test_nothing_of_a_wrong_line_is_told(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "vars"
+    file.write_text(f"1{line}\n")
+    with pytest.raises(EnvironmentFileError) as caught:
+        read_env_file(file)
+    assert "CRET" not in str(caught.value)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
