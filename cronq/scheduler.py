@@ -2,15 +2,17 @@
 
 Everything it knows is in the store; what it keeps in memory a restart rebuilds. One turn::
 
-      ┌──▶ settle: write what workers reported ─▶ fire: launch due jobs ─▶ obey: stop what is to stop
-      │                                                                          │
-      └── sleep until something is due, a worker speaks, or the bell rings ◀── claim: give out runs
+      ┌──▶ record what workers reported ─▶ fire: launch due jobs ─▶ claim runs for those that are idle
+      │                                                                     │ commit
+      └── sleep until something is due, ◀── obey: stop what ◀── tell, acknowledge, give out the claims
+          a worker speaks, or the bell rings    is to stop
 
 Order matters: ends are written before anything is fired or claimed, so that a run which has just ended
-neither holds up the next one nor counts as an overlap.
+neither holds up the next one nor counts as an overlap. And all of a turn is one transaction: nobody is told
+of anything, and no process started, before it is durable.
 
-Dies: at any line. Launches, claims and results are one transaction each; workers keep a result until it is
-acknowledged, and write it themselves if that never comes.
+Dies: at any line. Workers keep a result until it is acknowledged, and write it themselves if that never
+comes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from cronq import __version__, events, plan
 from cronq.aside import set_aside, set_aside_unreadable
 from cronq.clock import Clock
 from cronq.errors import CronqError, DefinitionUnreadable, ExitCode, StoreError
-from cronq.model import SECOND, AttemptEnd, AttemptStart, Micros, Outcome
+from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run
 from cronq.patience import Patience
 from cronq.reporter import Reporter, Tail
 from cronq.rezone import follow_zone_data
@@ -191,7 +193,7 @@ class Scheduler:
         # Before ends are written: their retries wait by the clock as it is now.
         if self._steps.are_pending:
             self._patience.attempt(self._steps.follow)
-        self._settle(now)
+        self._take_reports(now)
         self._patience.attempt(lambda: self._work(now))
         if self._patience.is_lost and self.stage is Stage.RUNNING:
             self._exit_code = ExitCode.STORE
@@ -248,6 +250,9 @@ class Scheduler:
     # One turn
 
     def _work(self, now: Micros) -> None:
+        if self._pending and self._patience.is_in_trouble:
+            # By themselves: results are what must not be lost, and there may be room for no more.
+            self._write_results(now)
         told: set[tuple[int, int | None]] = set()
         while True:
             try:
@@ -259,17 +264,36 @@ class Scheduler:
                 self._reporter.notice(now, "error", set_aside_unreadable(self.store, error, now))
 
     def _do_what_is_due(self, now: Micros) -> None:
-        if self.stage is Stage.RUNNING:
-            self._fire(now)
+        results, self._pending = self._pending, _Pending()
+        is_running = self.stage is Stage.RUNNING
+        launched: list[Run] = []
+        claims: list[Claim] = []
+        try:
+            # One commit for all of a turn: what a disk takes for it is most of what a run waits for.
+            with self.store.together():
+                after = self._record(results)
+                if is_running:
+                    launched = self._fire(now)
+                    self._free_locks_of_the_dead()
+                    claims = self._claim([end.key for end in results.ends], now)
+        except BaseException:
+            self._pending = results
+            raise
+        # Durable from here on: now workers may start, and people be told.
+        self._settle(results, after, now)
+        self._reporter.announce(launched, now)
+        for claim in claims:
+            self._reporter.take(claim)
+            self.workers.assign(claim)
         for key, reason in self.store.stop_requests() if self.workers.busy else ():
             self.workers.stop(key, reason)
-        if self.stage is Stage.RUNNING:
-            self._claim(now)
+        if is_running:
+            self._staff(now)
             if self.options.until_idle and self._is_idle(now):
                 self._drain(now)
 
-    def _settle(self, now: Micros) -> None:
-        """Take the workers' reports and write them; they stay pending while the store refuses."""
+    def _take_reports(self, now: Micros) -> None:
+        """Take the workers' reports; they stay pending until they are in the ledger."""
         for report in self.workers.poll():
             if isinstance(report, AttemptStart):
                 self._pending.starts.append(report)
@@ -281,22 +305,27 @@ class Scheduler:
         if self._patience.is_lost or self._leaves_results:
             # What the workers hold they write themselves once this process is gone, or leave in a file.
             self._pending = _Pending()
-        elif self._pending:
-            self._patience.attempt(lambda: self._record(now))
 
-    def _record(self, now: Micros) -> None:
-        pending = self._pending
-        runs = self.store.record(pending.starts, pending.ends)
+    def _write_results(self, now: Micros) -> None:
+        results = self._pending
+        after = self._record(results)
         self._pending = _Pending()
-        # At once: what is told below may ask the store, which may refuse.
-        self.workers.acknowledge([end.key for end in pending.ends])
-        for start in pending.starts:
+        self._settle(results, after, now)
+
+    def _record(self, results: _Pending) -> list[Run]:
+        return self.store.record(results.starts, results.ends) if results else []
+
+    def _settle(self, results: _Pending, runs: list[Run], now: Micros) -> None:
+        """Tell workers and people of results that are in the ledger."""
+        # First the workers: what is told below may ask the store, which may refuse.
+        self.workers.acknowledge([end.key for end in results.ends])
+        for start in results.starts:
             self._reporter.started(start)
         after = {run.id: run for run in runs}
-        for end in pending.ends:
+        for end in results.ends:
             self._reporter.ended(end, after.get(end.key[0]), now)
 
-    def _fire(self, now: Micros) -> None:
+    def _fire(self, now: Micros) -> list[Run]:
         launches, rows = [], 0
         for due in self.store.due_jobs(now, limit=DUE_BATCH):
             launch = self._decide(due, now)
@@ -305,8 +334,7 @@ class Scheduler:
                 rows += len(launch.entries)
             if rows >= LAUNCH_BATCH:
                 break
-        if launches:
-            self._reporter.announce(self.store.launch(launches, now=now), now)
+        return self.store.launch(launches, now=now) if launches else []
 
     def _decide(self, due: DueJob, now: Micros) -> plan.Launch | None:
         # Outside: a store in trouble is no fault of the job.
@@ -318,15 +346,12 @@ class Scheduler:
             self._reporter.notice(now, "error", set_aside(self.store, due.job, error, now))
             return None
 
-    def _claim(self, now: Micros) -> None:
-        self._free_locks_of_the_dead()
-        while idle := self.workers.idle():
-            claims = self.store.claim(idle, self.boot_id, now=now)
-            for claim in claims:
-                self._reporter.take(claim)
-                self.workers.assign(claim)
-            if len(claims) < len(idle):
-                return
+    def _claim(self, ended: list[AttemptKey], now: Micros) -> list[Claim]:
+        idle = self.workers.idle(ended)
+        return self.store.claim(idle, self.boot_id, now=now) if idle else []
+
+    def _staff(self, now: Micros) -> None:
+        """Ask for as many further workers as there are runs that could start."""
         capacity = self.workers.capacity
         if capacity > 0:
             waiting = self.store.claimable(now, limit=capacity)

@@ -498,6 +498,13 @@ class Store(Protocol):
             DefinitionUnreadable: Of a run that would be next; nothing is claimed.
         """
 
+    def together(self) -> AbstractContextManager[None]:
+        """Make one transaction of all that is written inside the block.
+
+        What the methods return in it is durable only after the block: until then nobody may be told, and
+        no process started. Dies inside, or fails: nothing of it was done.
+        """
+
     def claimable(self, now: Micros, *, limit: int) -> int:
         """Return how many runs `claim` could hand out now, at most `limit`."""
 

@@ -48,9 +48,14 @@ _UNWRITABLE = frozenset({"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLI
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows how long its transactions may wait for their turn."""
+    """A connection that knows how long its transactions may wait for their turn.
+
+    Attributes:
+        is_grouping: Transactions become parts of one that is committed at the end of `group`.
+    """
 
     patience_s: float = BUSY_PATIENCE_S
+    is_grouping: bool = False
 
 
 def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str, str]) -> Connection:
@@ -218,16 +223,61 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     Raises:
         StoreError: As `mapped_errors`; StoreBusy only after `BUSY_PATIENCE_S`.
     """
+    if isinstance(connection, Connection) and connection.is_grouping:
+        with _part(connection, path):
+            yield
+        return
     with mapped_errors(path):
         _begin(connection)
+        with _committed(connection):
+            yield
+
+
+@contextlib.contextmanager
+def group(connection: Connection, path: Path) -> Iterator[None]:
+    """Make one transaction of those inside the block; nothing is locked before the first of them.
+
+    What an inner one returns is durable only after the block.
+
+    Raises:
+        StoreError: As `transaction`; then nothing of it was done.
+    """
+    connection.is_grouping = True
+    try:
+        with mapped_errors(path), _committed(connection):
+            yield
+    finally:
+        connection.is_grouping = False
+
+
+@contextlib.contextmanager
+def _part(connection: Connection, path: Path) -> Iterator[None]:
+    """Run a transaction inside a group: if it fails, only what it did itself is taken back."""
+    with mapped_errors(path):
+        if not connection.in_transaction:
+            _begin(connection)
+        connection.execute("SAVEPOINT part")
         try:
             yield
-            connection.execute("COMMIT")
         except BaseException:
-            # A full disk rolls back by itself, and then ROLLBACK is an error of its own.
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
+                connection.execute("ROLLBACK TO part")
+                connection.execute("RELEASE part")
             raise
+        connection.execute("RELEASE part")
+
+
+@contextlib.contextmanager
+def _committed(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+    except BaseException:
+        # A full disk rolls back by itself, and then ROLLBACK is an error of its own.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 @contextlib.contextmanager

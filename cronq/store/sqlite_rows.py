@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ from cronq.model import Attempt, Definition, Micros, Run, State
 from cronq.plan import Active, Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob
-from cronq.store.connection import mapped_errors
+from cronq.store.connection import Connection, mapped_errors
 from cronq.store.location import Place
 from cronq.store.presence import Presence
 
@@ -28,7 +27,7 @@ Values = Iterable[object] | dict[str, object]
 class Ledger:
     """One connection, and the statements that no side owns alone."""
 
-    def __init__(self, connection: sqlite3.Connection, place: Place) -> None:
+    def __init__(self, connection: Connection, place: Place) -> None:
         self._db = connection
         self._path = place.database
         self._presence = Presence(connection, place.database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from cronq.errors import DefinitionUnreadable, StoreCorrupt
 from cronq.model import (
@@ -22,7 +23,7 @@ from cronq.named_locks import LockBook
 from cronq.plan import Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob, Held
-from cronq.store.connection import mapped_errors, transaction
+from cronq.store.connection import group, mapped_errors, transaction
 from cronq.store.sqlite_locks import LockSide
 from cronq.store.sqlite_rows import due_from_row
 
@@ -114,6 +115,10 @@ class SchedulerSide(LockSide):
         )
         self._db.execute(queries.ATTEMPT_ADD, (run.id, run.attempt, worker, boot_id, now))
         return Claim(run, self._definition_of(run), worker, now, last_success_at)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make one transaction of all that is written inside the block."""
+        return group(self._db, self._path)
 
     def claimable(self, now: Micros, *, limit: int) -> int:
         """Return how many runs `claim` could hand out now, at most `limit`."""

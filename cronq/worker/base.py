@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,8 +33,8 @@ class Workers(Protocol):
     def capacity(self) -> int:
         """How many more claims could be given out, counting workers that would have to be started."""
 
-    def idle(self) -> list[str]:
-        """Return the workers that could take a claim now."""
+    def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
+        """Return the workers that could take a claim once these ends are acknowledged."""
 
     def want(self, count: int) -> None:
         """Start workers, if that is allowed, for this many runs that nobody can take now."""

@@ -12,7 +12,7 @@ import os
 import secrets
 import selectors
 import signal
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from itertools import count
 from typing import Final
 
@@ -110,11 +110,22 @@ class Pool:
 
     # What the scheduler asks
 
-    def idle(self) -> list[str]:
-        """Return the workers that can take a claim, the last used first, so that the others may leave."""
-        found = [slot for slot in self._slots.values() if slot.phase is Phase.IDLE]
+    def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
+        """Return the workers that can take a claim, the last used first, so that the others may leave.
+
+        Args:
+            ended: Attempts that will be acknowledged before: their workers can take one, too.
+        """
+        found = [
+            slot
+            for slot in self._slots.values()
+            if slot.phase is Phase.IDLE
+            or (slot.phase is Phase.ENDED and slot.key in ended and not slot.is_leaving)
+        ]
+        ending = sum(slot.phase is Phase.ENDED and slot.key in ended for slot in self._slots.values())
         # Adopted attempts count, and have no worker of ours.
-        return [slot.name for slot in sorted(found, key=lambda slot: -slot.since)][: self.capacity]
+        room = max(0, self._size - self.busy + ending)
+        return [slot.name for slot in sorted(found, key=lambda slot: -slot.since)][:room]
 
     @property
     def busy(self) -> int:

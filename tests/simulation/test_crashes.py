@@ -71,7 +71,15 @@ def test_row_scheduler_killed_while_the_job_runs_or_its_end_is_recorded(world: W
 
 def test_row_scheduler_killed_between_claim_and_start_abandons_the_attempt(world: Worlds) -> None:
     # The claim was durable, and nobody knows whether it ran.
-    assert outcomes(live_with_crashes(world, "claim", "after")) == {Outcome.SUCCESS, Outcome.ABANDONED}
+    assert outcomes(live_with_crashes(world, "assign", "before")) == {Outcome.SUCCESS, Outcome.ABANDONED}
+
+
+@pytest.mark.parametrize("step", ["record", "launch", "claim"])
+def test_row_scheduler_killed_before_the_fire_commits_at_any_step_of_its_turn(
+    world: Worlds, step: str
+) -> None:
+    # A turn is one transaction: what was done in it before the kill is taken back as a whole.
+    assert outcomes(live_with_crashes(world, step, "after")) == {Outcome.SUCCESS}
 
 
 def random_world(world: Worlds, seed: int, jobs: int) -> World:

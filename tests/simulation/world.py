@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import sqlite3
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,8 +139,9 @@ class PlayedWorkers:
     def capacity(self) -> int:
         return 0
 
-    def idle(self) -> list[str]:
-        return [f"w{next(self._names)}" for _ in range(self._slots - self.busy)]
+    def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
+        ending = sum(key in self._unacknowledged for key in ended)
+        return [f"w{next(self._names)}" for _ in range(self._slots - self.busy + ending)]
 
     def want(self, count: int) -> None:
         raise AssertionError("all slots are always there")

@@ -183,11 +183,14 @@ class Year(World):
         return fatal
 
     def tell(self, event: events.Event) -> None:
+        self.seen("tell")
         self.happened[type(event).__name__] += 1
         if self.fate(*TELLING):
             raise Crash("before an event was told")
 
     def seen(self, step: str) -> None:
+        if self.database.in_transaction:
+            return  # it may still come to nothing
         self.witness.look(self.clock.wall)
         if step == "change_jobs":
             self.witness.look_at_watermarks()
@@ -205,10 +208,10 @@ class Year(World):
             self._edit: 8,
             self._remove: 2,
             self._trigger: 5,
-            self._cancel: 3,
-            self._retry: 3,
+            self._cancel: 9,
+            self._retry: 5,
             self._change_zone_data: 1,
-            self._store_calendar: 1,
+            self._store_calendar: 4,
         }
         deed = self.dice.choices(list(deeds), list(deeds.values()))[0]
         self.happened[deed.__name__.strip("_")] += 1
