@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cronq.cli._values import LISTS, label_of, value_words
 from cronq.model import CommandKind, Definition, Job
+from cronq.render.text import json_safe
 from cronq.store import LockState
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -127,4 +128,4 @@ def _string(text: str) -> str:
     # Source: toml.io/en/v1.0.0#string: a basic string escapes as JSON does, and DEL besides.
     if "'" not in text and ("\\" in text or '"' in text) and text.isprintable():
         return f"'{text}'"
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json_safe(json.dumps(text, ensure_ascii=False))

@@ -29,6 +29,8 @@ from cronq.timing import fire_times
 if TYPE_CHECKING:
     from cronq.cli._schedules import Times
 
+SCHEMA = 1
+"""Of the file's form; may stand in it, and does in what `cronq export --json` prints."""
 TABLES = ("defaults", "jobs", "locks", "calendars")
 _LISTS = {LABELS[name]: name for name in ("calendars", "blackouts", "assertions", "locks", "secrets")}
 _SCALARS = {field.option.replace("_", "-"): field.option for field in FIELDS}
@@ -118,8 +120,10 @@ class _Reader:
 
     def read(self) -> JobFile:
         values = self._document.values
+        if values.get("schema", SCHEMA) != SCHEMA:
+            raise UsageError(f"{self._document.label}: its schema is not {SCHEMA}", hint="upgrade cronq")
         for key in values:
-            if key not in TABLES:
+            if key not in {*TABLES, "schema"}:
                 self._tell(_unknown(key, TABLES, "table"), key)
         locks = self._locks()
         calendars = self._calendars()

@@ -30,9 +30,7 @@ def command(
         calendars = store.calendars()
     document = document_of([overview.job for overview in overviews], locks, calendars)
     if session.options.json:
-        import json
-
-        session.line(json.dumps(document, ensure_ascii=False, indent=2))
+        session.json(document)
     elif session.options.quiet:
         session.lines(overview.job.name for overview in overviews)
     else:

@@ -27,9 +27,14 @@ class WorkerSetup(NamedTuple):
 
 
 class Execute(NamedTuple):
-    """To a worker: execute this attempt."""
+    """To a worker: execute this attempt.
+
+    Attributes:
+        acknowledged: The end of this attempt is in the store, too; one message wakes a worker only once.
+    """
 
     claim: Claim
+    acknowledged: AttemptKey | None = None
 
 
 class Acknowledged(NamedTuple):

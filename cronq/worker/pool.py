@@ -148,7 +148,12 @@ class Pool:
         return [slot.pid for slot in self._slots.values()]
 
     def deadline(self) -> float | None:
-        """Return when `poll` must be called although nothing is readable, monotonic."""
+        """Return when `poll` must be called although nothing is readable, monotonic.
+
+        Whoever asks is about to wait, so the workers that got no further claim hear of their ends now.
+        """
+        for slot in self._slots.values():
+            slot.tell_acknowledged()
         now = self._clock.monotonic()
         if self._reports:
             return now
@@ -234,6 +239,8 @@ class Pool:
 
     def poll(self) -> list[Report]:
         """Return what has happened since the last call, in order; never blocks."""
+        for slot in self._slots.values():
+            slot.tell_acknowledged()
         self._collect()
         if self._reaper is not None and self._reaper.is_due():
             orphans = self._reaper.orphans()
@@ -273,6 +280,7 @@ class Pool:
                 break
             self._collect()
         for slot in self._slots.values():
+            slot.tell_acknowledged()
             slot.release()
         for adoption in self._adoptions.values():
             adoption.close()

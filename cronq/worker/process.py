@@ -87,9 +87,11 @@ class Worker:
         while True:
             message = self._inbox.next()
             if isinstance(message, Execute):
+                if message.acknowledged is not None:
+                    self._forget(message.acknowledged)
                 self._execute(message.claim)
             elif isinstance(message, Acknowledged):
-                self._forget(message)
+                self._forget(message.key)
                 if self._is_leaving:
                     break
             elif message is None or isinstance(message, Leave):
@@ -147,10 +149,10 @@ class Worker:
         self._start = start
         self._inbox.send(start)
 
-    def _forget(self, message: Acknowledged) -> None:
-        self._locks.give_back(message.key)
-        self._remove_left_end(message.key)
-        if self._end is not None and self._end.key == message.key:
+    def _forget(self, key: AttemptKey) -> None:
+        self._locks.give_back(key)
+        self._remove_left_end(key)
+        if self._end is not None and self._end.key == key:
             self._end = None
 
     def _write_alone(self, end: AttemptEnd) -> None:

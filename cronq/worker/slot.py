@@ -74,6 +74,7 @@ class Slot:
         self.output: Output | None = None
         self.is_leaving = False
         self._nudge_at: float | None = None
+        self._owed: AttemptKey | None = None
         self.pid = process.pid or 0
         self._process = process
         self._pipe: Connection[ToWorker, FromWorker] | None = pipe
@@ -99,7 +100,8 @@ class Slot:
         self.start = self.end = self.stop_request = self.output = None
         self.started = now
         self.guard = WorkerGuard(now, claim.definition)
-        self._send(Execute(claim))
+        acknowledged, self._owed = self._owed, None
+        self._send(Execute(claim, acknowledged))
 
     def note_start(self, start: AttemptStart, now: float) -> None:
         """Take note that its attempt has begun."""
@@ -115,10 +117,20 @@ class Slot:
         self._enter(Phase.ENDED, now)
 
     def acknowledge(self, now: float) -> None:
-        """Tell it that its end is in the store; it is idle again."""
+        """Take note that its end is in the store; it is idle again, and hears of it with its next claim.
+
+        If none comes in the same turn, `tell_acknowledged` says it.
+        """
+        self.tell_acknowledged()
         if self.claim is not None:
-            self._send(Acknowledged(self.claim.key))
+            self._owed = self.claim.key
         self.become_idle(now)
+
+    def tell_acknowledged(self) -> None:
+        """Tell it what it has not heard yet about its last end."""
+        if self._owed is not None:
+            acknowledged, self._owed = self._owed, None
+            self._send(Acknowledged(acknowledged))
 
     def become_idle(self, now: float) -> None:
         """Take note that it can take a claim, unless it leaves by itself."""
@@ -160,6 +172,7 @@ class Slot:
 
     def leave(self, now: float) -> None:
         """Tell it to go."""
+        self.tell_acknowledged()
         self._send(Leave())
         self._enter(Phase.LEAVING, now)
 
