@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -31,6 +33,31 @@ class Account(NamedTuple):
     gid: int
     groups: tuple[int, ...]
     variables: dict[str, str]
+
+
+@contextlib.contextmanager
+def rights_of(account: Account | None) -> Iterator[None]:
+    """Have the rights of an account, and none of root's, for as long as the block lasts.
+
+    Only the effective user is another one: the account's own processes cannot signal this one meanwhile.
+    Source: credentials(7), kill(2). Without an account nothing is changed.
+
+    Raises:
+        OSError: This process may not do that.
+    """
+    if account is None:
+        yield
+        return
+    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    try:
+        os.setgroups(account.groups)
+        os.setegid(account.gid)
+        os.seteuid(account.uid)
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def account_of(text: str) -> Account:

@@ -13,7 +13,7 @@ from cronq import clock
 from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind
 from cronq.store.location import Place
 from cronq.worker import endings, kernel, liveness
-from cronq.worker.confine import Confinement, ConfinementError, confinement_of, start_process
+from cronq.worker.confine import Confinement, ConfinementError, account_in, confinement_of, start_process
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment, secrets_in
 from cronq.worker.files import open_input, open_log
@@ -90,7 +90,7 @@ class CommandAttempt:
         try:
             confinement = confinement_of(claim.definition)
             inherited = self._inherited if confinement is None else confinement.variables(self._inherited)
-            environment = command_environment(claim, inherited, now)
+            environment = command_environment(claim, inherited, now, account_in(confinement))
             self.output.masker = secrets_in(claim.definition, environment)
             return self._spawn(environment, lock_fd, confinement)
         except ConfinementError as error:
@@ -110,7 +110,7 @@ class CommandAttempt:
         stdin_fd = None
         try:
             if definition.stdin is not None:
-                stdin_fd = open_input(Path(definition.cwd) / definition.stdin)
+                stdin_fd = open_input(Path(definition.cwd) / definition.stdin, account_in(confinement))
             process = start_process(
                 definition,
                 confinement,

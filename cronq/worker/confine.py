@@ -83,6 +83,11 @@ def confinement_of(definition: Definition) -> Confinement | None:
     return Confinement(d.nice, tuple(limits), None if d.user is None else _account(d.user))
 
 
+def account_in(confinement: Confinement | None) -> Account | None:
+    """Return who executes a command; None: the user of this process."""
+    return None if confinement is None else confinement.account
+
+
 def start_process(
     definition: Definition,
     confinement: Confinement | None,

@@ -15,6 +15,7 @@ from cronq.clock import datetime_from_us
 from cronq.errors import TimezoneError
 from cronq.masking import Masker
 from cronq.model import SECOND, Claim, Definition, Micros
+from cronq.worker.accounts import Account
 from cronq.worker.files import read_regular
 
 INHERITED = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR")
@@ -36,13 +37,16 @@ def inherited_part(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name in INHERITED or name.startswith("LC_")}
 
 
-def command_environment(claim: Claim, inherited: Mapping[str, str], now: Micros) -> dict[str, str]:
+def command_environment(
+    claim: Claim, inherited: Mapping[str, str], now: Micros, account: Account | None = None
+) -> dict[str, str]:
     """Return all variables of an attempt.
 
     Args:
         claim: What is executed.
         inherited: The `inherited_part` of the scheduler's environment.
         now: When it is started, for `CRONQ_LAG`.
+        account: Who executes it; None: this process. The file is read with his rights.
 
     Raises:
         EnvironmentFileError: The job's file of variables cannot be read.
@@ -50,7 +54,7 @@ def command_environment(claim: Claim, inherited: Mapping[str, str], now: Micros)
     definition = claim.definition
     environment = {**inherited, "PATH": definition.path}
     if definition.env_file is not None:
-        environment |= read_env_file(Path(definition.cwd) / definition.env_file)
+        environment |= read_env_file(Path(definition.cwd) / definition.env_file, account)
     environment |= definition.env
     environment |= _about_the_run(claim, now)
     return environment
@@ -114,7 +118,7 @@ def _local(at: Micros, tz: str) -> str:
         return datetime_from_us(at).isoformat()
 
 
-def read_env_file(path: Path) -> dict[str, str]:
+def read_env_file(path: Path, account: Account | None = None) -> dict[str, str]:
     """Return the variables of a file of `NAME=value` lines.
 
     Blank lines and lines that begin with `#` are passed over; `export ` may stand before the name. A value
@@ -126,7 +130,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         EnvironmentFileError: It cannot be read, is no regular file or too long, or a line is wrong.
     """
     try:
-        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8", "surrogateescape")
+        text = read_regular(path, MAX_FILE_BYTES, account).decode("utf-8", "surrogateescape")
     except (OSError, ValueError) as error:
         from cronq.worker.endings import describe
 

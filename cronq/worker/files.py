@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from cronq.masking import Masker
+from cronq.worker.accounts import Account, rights_of
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -64,28 +65,33 @@ def open_log(path: Path | str) -> int:
         return open_private(path, flags)
 
 
-def open_input(path: Path) -> int:
+def open_input(path: Path, account: Account | None = None) -> int:
     """Return a descriptor of what a job reads from: a file, a device, or a FIFO.
 
     To open it never waits, not even for somebody who writes into a FIFO; to read from it does. It does not
     become our controlling terminal.
 
+    Args:
+        path: Of the file; links are followed.
+        account: Whose rights it takes; None: those of this process. A link of theirs leads to no more.
+
     Raises:
         OSError: It cannot be opened.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with rights_of(account):
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     os.set_blocking(fd, True)
     return fd
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
-    """Return what a regular file contains.
+def read_regular(path: Path, max_bytes: int, account: Account | None = None) -> bytes:
+    """Return what a regular file contains; see `open_input`.
 
     Raises:
         OSError: It cannot be read.
         ValueError: It is something else, or too long.
     """
-    with os.fdopen(open_input(path), "rb") as file:
+    with os.fdopen(open_input(path, account), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path} is not a regular file")
         data = file.read(max_bytes + 1)

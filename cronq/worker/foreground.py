@@ -12,7 +12,8 @@ from pathlib import Path
 from cronq.errors import ExitCode
 from cronq.model import Claim, CommandKind, Definition, Micros, Run, State, Trigger
 from cronq.worker import endings
-from cronq.worker.confine import Confinement, ConfinementError, confinement_of, start_process
+from cronq.worker.accounts import Account, rights_of
+from cronq.worker.confine import Confinement, ConfinementError, account_in, confinement_of, start_process
 from cronq.worker.environment import EnvironmentFileError, command_environment, inherited_part
 from cronq.worker.modules import ModuleCache
 
@@ -51,7 +52,7 @@ def run_foreground(
         confinement = confinement_of(definition)
         if confinement is not None:
             inherited = confinement.variables(inherited)
-        environment = command_environment(claim, inherited, now)
+        environment = command_environment(claim, inherited, now, account_in(confinement))
         if definition.command.kind is CommandKind.PYTHON:
             return _call(definition, environment)
         return _execute(definition, environment, confinement)
@@ -66,7 +67,7 @@ def run_foreground(
 
 
 def _execute(definition: Definition, environment: Mapping[str, str], confinement: Confinement | None) -> int:
-    stdin = None if definition.stdin is None else _open_stdin(definition)
+    stdin = None if definition.stdin is None else _open_stdin(definition, account_in(confinement))
     # Ctrl-C reaches the command too, which is in our process group; we only wait to say how it ended. Not
     # SIG_IGN, which the command would inherit.
     previous = {number: signal.signal(number, _shrug) for number in (signal.SIGINT, signal.SIGQUIT)}
@@ -104,8 +105,9 @@ def _call(definition: Definition, environment: Mapping[str, str]) -> int:
     return ExitCode.OK
 
 
-def _open_stdin(definition: Definition) -> int:
-    return os.open(Path(definition.cwd) / (definition.stdin or os.devnull), os.O_RDONLY | os.O_CLOEXEC)
+def _open_stdin(definition: Definition, account: Account | None = None) -> int:
+    with rights_of(account):
+        return os.open(Path(definition.cwd) / (definition.stdin or os.devnull), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _complain(text: str, status: ExitCode) -> int:

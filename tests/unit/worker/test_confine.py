@@ -7,6 +7,8 @@ import pwd
 import resource
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ from tests.unit.worker.rig import Rig, definition, shell
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are those of Linux")
 OTHER = "nobody"
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that other users can enter; those above pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def test_a_command_without_limits_is_started_as_ever() -> None:
@@ -157,9 +167,10 @@ def test_command_of_another_user_can_be_stopped_and_is_found(rig: Rig) -> None:
 
 
 @as_root
-def test_command_of_another_user_is_inherited_from_a_killed_worker(rig: Rig, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
+def test_command_of_another_user_is_inherited_from_a_killed_worker(rig: Rig, shared: Path) -> None:
+    gate = shared / "gate"
     os.mkfifo(gate)
+    gate.chmod(0o644)
     writer = os.open(gate, os.O_RDWR)
     start = rig.started(shell("read answer; exit 5", user=OTHER, stdin=str(gate)))
     os.kill(rig.worker_pid(), signal.SIGKILL)
@@ -168,6 +179,29 @@ def test_command_of_another_user_is_inherited_from_a_killed_worker(rig: Rig, tmp
     os.close(writer)
     end = rig.end_of(start.key)
     assert (end.outcome, end.exit_code) == (Outcome.FAILURE, 5)
+
+
+@as_root
+@pytest.mark.parametrize("option", ["stdin", "env_file"])
+def test_a_link_of_the_user_leads_to_no_file_of_root(
+    rig: Rig, shared: Path, option: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret, link = shared / "secret", shared / "link"
+    secret.write_text("A=S3CRET\n")
+    secret.chmod(0o600)
+    link.symlink_to(secret)
+    rights = os.geteuid(), os.getegid(), os.getgroups()
+    what = shell("cat; echo $A", user=OTHER, cwd="/")._replace(**{option: str(link)})
+    end = rig.execute(what)
+    assert end.outcome is Outcome.FAILURE
+    assert end.reason.endswith(f"EACCES Permission denied: {link}")
+    assert run_foreground(what, job="job", now=0) == 126
+    secret.chmod(0o644)
+    end = rig.execute(what)
+    assert (end.outcome, "S3CRET" in rig.log(end.key)) == (Outcome.SUCCESS, True)
+    assert run_foreground(what, job="job", now=0) == 0
+    assert "S3CRET" in capfd.readouterr().out
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == rights
 
 
 @as_root
