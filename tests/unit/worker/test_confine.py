@@ -191,7 +191,7 @@ def test_a_link_of_the_user_leads_to_no_file_of_root(
     secret.chmod(0o600)
     link.symlink_to(secret)
     rights = os.geteuid(), os.getegid(), os.getgroups()
-    what = shell("cat; echo $A", user=OTHER, cwd="/")._replace(**{option: str(link)})
+    what = shell("cat; echo $A", user=OTHER, cwd="/", **{option: str(link)})
     end = rig.execute(what)
     assert end.outcome is Outcome.FAILURE
     assert end.reason.endswith(f"EACCES Permission denied: {link}")
