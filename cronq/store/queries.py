@@ -158,12 +158,14 @@ ON CONFLICT DO NOTHING RETURNING id
 RUN_GET = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id = ?"
 
 # Claim. Index run_queue gives the order, run_running counts; the caller stops reading when it has enough.
-# Runs of a paused job wait, unless somebody asked for them by hand.
+# Runs of a paused job wait, unless somebody asked for them by hand. Jobs of which no more can start are passed
+# over by the index alone.
 RUN_CLAIMABLE = f"""
 SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
     {RUN_COLUMNS}
 {RUN_FROM}
-WHERE r.state = 'queued' AND r.available_at <= ? AND (j.paused_at IS NULL OR r.trigger = 'manual')
+WHERE r.state = 'queued' AND r.available_at <= ? AND r.job_id NOT IN (SELECT value FROM json_each(?))
+    AND (j.paused_at IS NULL OR r.trigger = 'manual')
 ORDER BY r.priority DESC, r.available_at, r.id
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
@@ -30,6 +31,8 @@ from cronq.store.sqlite_rows import due_from_row
 CHECK_MAX_BYTES = 64 * 1024 * 1024
 """`quick_check` reads about 1 GB a second; a start must not wait for more than a blink."""
 
+_IN_VAIN = 16
+"""Runs of jobs that are known to be full that are looked at one by one before the query is asked again."""
 UNREADABLE = "its definition cannot be read"
 _UNKNOWN = Definition(Command(CommandKind.ARGV, ("unknown",)), schedule="")
 
@@ -129,25 +132,39 @@ class SchedulerSide(LockSide):
         """Return runs that may start, each with the locks that it takes."""
         chosen: list[tuple[Run, list[str]]] = []
         added: dict[int, int] = {}
+        seen: set[int] = set()
+        full: set[int] = set()  # jobs of which no more can start, whatever is still queued
         book: LockBook | None = None
-        cursor = self._db.execute(queries.RUN_CLAIMABLE, (now,))
-        for row in cursor:
-            max_running, running, locks_text, _, job_id = row[:5]
-            more = added.get(job_id, 0)
-            if max_running is not None and running + more >= max_running:
-                continue
-            run = rows.run_from_row(row[3:])
-            locks = [] if locks_text is None else locks_text.split()
-            if locks:
-                book = book or self._lock_book()
-                if book.take(locks, run.available_at):
+        while True:
+            in_vain = 0
+            for row in self._db.execute(queries.RUN_CLAIMABLE, (now, json.dumps([*full]))):
+                max_running, running, locks_text, run_id, job_id = row[:5]
+                if job_id in full:
+                    in_vain += 1
+                    if in_vain > _IN_VAIN:
+                        break  # SQLite passes over the rest of them sooner than we do
                     continue
-            added[job_id] = more + 1
-            chosen.append((run, locks))
-            if len(chosen) == limit:
-                break
-        cursor.close()
-        return chosen
+                if run_id in seen:
+                    continue
+                seen.add(run_id)
+                more = added.get(job_id, 0)
+                if max_running is not None and running + more >= max_running:
+                    full.add(job_id)
+                    continue
+                run = rows.run_from_row(row[3:])
+                locks = [] if locks_text is None else locks_text.split()
+                if locks:
+                    book = book or self._lock_book()
+                    if missing := book.take(locks, run.available_at):
+                        if len(missing) == len(locks):
+                            full.add(job_id)
+                        continue
+                added[job_id] = more + 1
+                chosen.append((run, locks))
+                if len(chosen) == limit:
+                    return chosen
+            else:
+                return chosen
 
     def _definition_of(self, run: Run) -> Definition:
         try:

@@ -8,6 +8,9 @@ ALTER TABLE job ADD COLUMN pruned_before INTEGER;
 ALTER TABLE job ADD COLUMN locks TEXT;
 -- Who defined it: `file` (jobs as code). NULL: somebody by hand.
 ALTER TABLE job ADD COLUMN origin TEXT CHECK (origin IN ('file'));
+-- With the job, so that a backlog of a job that may not start is passed over without reading its rows.
+DROP INDEX run_queue;
+CREATE INDEX run_queue ON run (priority DESC, available_at, id, job_id) WHERE state = 'queued';
 CREATE INDEX job_locks ON job (name) WHERE locks IS NOT NULL AND removed_at IS NULL;
 CREATE INDEX job_keep ON job (id) WHERE keep IS NOT NULL;
 

@@ -7,6 +7,7 @@ import pytest
 from cronq.errors import IllegalTransition, InvariantError
 from cronq.model import SECOND, Outcome, State, Usage
 from cronq.store import Store
+from cronq.store.sqlite import SqliteStore
 from tests.unit.store.builders import (
     BOOT,
     MINUTE,
@@ -344,3 +345,35 @@ def test_cancel_of_a_done_run_is_refused_whoever_ended_it(store: Store, another:
     with pytest.raises(IllegalTransition):
         store.cancel(run.id, reason="late", now=NOW)
     assert store.run(run.id).run == run
+
+
+def test_backlog_of_jobs_that_may_not_start_is_passed_over_in_few_steps(store: SqliteStore) -> None:
+    add(store, "full", due=None, max_running=1)
+    add(store, "locked", due=None, max_running=None, locks=("db",))
+    add(store, "free", due=None, max_running=None)
+    for name in ("full", "locked"):
+        store.trigger([name], now=NOW)
+    assert len(claim_all(store)) == 2
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def steps_of_a_claim(backlog: int) -> int:
+        nonlocal steps
+        with store.together():
+            for _ in range(backlog // 2):
+                store.trigger(["full", "locked"], now=NOW)
+            store.trigger(["free"], now=NOW)
+        steps = 0
+        store._db.set_progress_handler(count, 10)
+        (claimed,) = store.claim(["w"], BOOT, now=NOW)
+        store._db.set_progress_handler(None, 0)
+        assert claimed.run.job == "free"
+        return steps * 10
+
+    few, many = steps_of_a_claim(100), steps_of_a_claim(2_000)
+    # Two looks, each some 14 steps of the database's machine a row; none of ours.
+    assert many - few < 2_000 * 40
