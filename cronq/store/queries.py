@@ -158,8 +158,8 @@ ON CONFLICT DO NOTHING RETURNING id
 RUN_GET = f"SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.id = ?"
 
 # Claim. Index run_queue gives the order, run_running counts; the caller stops reading when it has enough.
-# Runs of a paused job wait, unless somebody asked for them by hand. Jobs of which no more can start are passed
-# over by the index alone.
+# Runs of a paused job wait, unless somebody asked for them by hand. Jobs of which no more can start are
+# passed over by the index alone.
 RUN_CLAIMABLE = f"""
 SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
     {RUN_COLUMNS}
