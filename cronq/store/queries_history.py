@@ -23,7 +23,7 @@ ORDER BY fire_at
 """
 
 # `audit`. Index run_history gives the order in which attempts are gathered; their key finds them. A queued
-# run that is cancelled keeps the outcome of the attempt before.
+# run that is cancelled keeps the outcome of the attempt before, which was no success: it was to be retried.
 PAST_MISFITS = """
 SELECT r.id, coalesce(r.outcome, r.state), r.attempt, count(a.attempt), coalesce(max(a.attempt), 0),
     sum(a.attempt IS NOT NULL AND a.outcome IS NULL) AS open_rows,
@@ -35,7 +35,8 @@ WHERE r.job_id = ? AND r.queued_at >= ?
 GROUP BY r.id
 HAVING count(a.attempt) <> r.attempt OR coalesce(max(a.attempt), 0) <> r.attempt
     OR open_rows <> (r.state = 'running')
-    OR (r.state = 'done' AND r.attempt > 0 AND r.outcome <> 'cancelled' AND r.outcome IS NOT last_outcome)
+    OR (r.state = 'done' AND r.attempt > 0 AND r.outcome IS NOT last_outcome
+        AND (r.outcome <> 'cancelled' OR last_outcome = 'success'))
     OR (last_outcome = 'success' AND last_exit_code IS NULL)
     OR (r.state <> 'done' AND last_outcome = 'success') OR is_forsaken
 """

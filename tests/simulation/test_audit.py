@@ -15,7 +15,7 @@ import pytest
 
 from cronq.audit import Kind
 from cronq.model import SECOND, CatchUp, Outcome, Overlap
-from cronq.proof import Proof, prove
+from cronq.proof import Contradiction, Proof, prove
 from cronq.rezone import follow_zone_data
 from cronq.schedule.zones import tzdata_version
 from cronq.store import Place, open_store
@@ -149,6 +149,7 @@ TAMPERING = {
         "UPDATE run SET outcome = CASE outcome WHEN 'success' THEN 'failure' ELSE 'success' END"
         " WHERE id = :id",
     ),
+    "a success is cancelled": ("outcome = 'success'", "UPDATE run SET outcome = 'cancelled' WHERE id = :id"),
     "an attempt is lost": ("attempt > 0", "DELETE FROM attempt WHERE run_id = :id AND attempt = 1"),
     "an attempt has no end": (
         "state = 'done' AND attempt > 0",
@@ -173,6 +174,38 @@ def _tamper(rng: random.Random, database: Path) -> str:
                 db.execute(change, {"id": run_id})
                 db.commit()
                 return f"{told} (run {run_id})"
+
+
+@pytest.fixture
+def tampered(world: Worlds, tmp_path: Path) -> Callable[[str], Proof]:
+    """Return the proof of a sound ledger in three revisions, after a change of it."""
+    w = world(play=lambda claim: Played(1, Outcome.FAILURE if claim.run.id % 3 == 0 else Outcome.SUCCESS))
+    w.add("job", "*/10 * * * *", tz="Europe/Berlin")
+    for schedule in ("*/15 * * * *", "*/5 * * * *"):
+        w.run_until(w.clock.wall + 3600 * SECOND)
+        w.set("job", schedule=schedule)
+    w.run_until(w.clock.wall + 3600 * SECOND)
+    w.check()
+    changed = tmp_path / "tampered.db"
+    w.store.close()
+    shutil.copy(w.place.database, changed)
+    w.store = open_store(w.place)
+
+    def tamper(statements: str) -> Proof:
+        with closing(sqlite3.connect(changed)) as db:
+            db.executescript(statements)
+        with closing(open_store(Place(changed, tmp_path / "logs", "test"))) as store:
+            (job_id,) = store.ever(["job"])
+            return prove(store, job_id, w.clock.wall)
+
+    return tamper
+
+
+def test_a_cancelled_run_whose_last_attempt_succeeded_is_a_contradiction(
+    tampered: Callable[[str], Proof],
+) -> None:
+    proof = tampered("UPDATE run SET outcome = 'cancelled' WHERE id = 1")
+    assert proof.contradictions == (Contradiction("it is cancelled, and its last attempt is success", 1),)
 
 
 def proof_of(w: World, name: str) -> Proof:
