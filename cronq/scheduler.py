@@ -360,7 +360,7 @@ class Scheduler:
 
     def _free_locks_of_the_dead(self) -> None:
         """Give back what a killed `cronq lock` held, or waited for; nobody tells us when it dies."""
-        outside = self.store.outside_holders()
+        outside = self.store.outside_holders(if_queued=True)
         for holder in outside:
             if not self.workers.has_outside(holder):
                 self.store.release_locks(holder)

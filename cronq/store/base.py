@@ -407,8 +407,12 @@ class Store(Protocol):
     def release_locks(self, holder: str) -> None:
         """Give back, or stop waiting for, all that a process outside asked for."""
 
-    def outside_holders(self) -> list[str]:
-        """Return the processes outside for whose locks a queued run might have to wait."""
+    def outside_holders(self, *, if_queued: bool = False) -> list[str]:
+        """Return the processes outside that hold locks, or wait for some.
+
+        Args:
+            if_queued: None of them, unless a run is queued, which might have to wait for their locks.
+        """
 
     def scheduled_jobs(self, *, after: str = "", limit: int = 500) -> list[Job]:
         """Return jobs that have a watermark, by name: the page after a name."""

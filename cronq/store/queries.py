@@ -349,11 +349,10 @@ HOLD_ASK = "INSERT INTO hold (lock, holder, command, asked_at) VALUES (?, ?, ?, 
 HOLD_TAKE = "UPDATE hold SET taken_at = ? WHERE holder = ? AND taken_at IS NULL"
 HOLD_REMOVE_OUTSIDE = "DELETE FROM hold WHERE holder = ?"
 
-# Scheduler, before it claims. Index hold_outside.
-HOLD_OUTSIDE = """
-SELECT DISTINCT holder FROM hold
-WHERE holder IS NOT NULL AND EXISTS (SELECT 1 FROM run WHERE state = 'queued')
-"""
+# `cronq lock`; and the scheduler before it claims, which has no reason to look if nothing is queued. Index
+# hold_outside.
+HOLD_OUTSIDE = "SELECT DISTINCT holder FROM hold WHERE holder IS NOT NULL"
+HOLD_OUTSIDE_IF_QUEUED = f"{HOLD_OUTSIDE} AND EXISTS (SELECT 1 FROM run WHERE state = 'queued')"
 
 # `cronq lock`, `list`: who stands in line. The whole queue is walked; only people ask.
 RUN_IN_LINE = """

@@ -106,9 +106,10 @@ class LockSide(Ledger):
         with transaction(self._db, self._path):
             self._db.execute(queries.HOLD_REMOVE_OUTSIDE, (holder,))
 
-    def outside_holders(self) -> list[str]:
-        """Return the processes outside for whose locks a queued run might have to wait."""
-        return [holder for (holder,) in self._all(queries.HOLD_OUTSIDE)]
+    def outside_holders(self, *, if_queued: bool = False) -> list[str]:
+        """Return the processes outside that hold locks, or wait for some."""
+        query = queries.HOLD_OUTSIDE_IF_QUEUED if if_queued else queries.HOLD_OUTSIDE
+        return [holder for (holder,) in self._all(query)]
 
     def require_locks(self, names: Sequence[str]) -> None:
         """Raise NotFoundError if one of the locks does not exist."""

@@ -104,22 +104,25 @@ class Outside:
         return 128 - code if code < 0 else code
 
     def _take(self) -> bool:
+        # A scheduler does so too, but only for the sake of its runs.
+        self._free_locks_of_the_dead()
         has_scheduler = self._has_scheduler()
         # Where no scheduler lives to say so, what the ledger calls running may be dead.
-        ignored = set() if has_scheduler else self._bury()
+        ignored = set() if has_scheduler else self._dead_runs()
         return self._store.take_locks(
             self._name, ignored=ignored, runs_come_first=has_scheduler, now=clock.now_us()
         )
 
-    def _bury(self) -> set[int]:
-        """Free the locks of the dead outside; return the runs that hold locks and are dead."""
-        dead = set()
-        for state in self._store.lock_states(clock.now_us()):
-            for user in (*state.holders, *state.waiting):
-                if user.holder is not None and not liveness.is_outside_alive(self._place, user.holder):
-                    self._store.release_locks(user.holder)
-            dead |= {user.run_id for user in state.holders if user.run_id is not None}
-        return {run_id for run_id in dead if not self._is_run_alive(run_id)}
+    def _free_locks_of_the_dead(self) -> None:
+        for holder in self._store.outside_holders():
+            if holder != self._name and not liveness.is_outside_alive(self._place, holder):
+                self._store.release_locks(holder)
+
+    def _dead_runs(self) -> set[int]:
+        """Return the runs that hold locks and are dead."""
+        states = self._store.lock_states(clock.now_us())
+        holding = {user.run_id for state in states for user in state.holders if user.run_id is not None}
+        return {run_id for run_id in holding if not self._is_run_alive(run_id)}
 
     def _is_run_alive(self, run_id: int) -> bool:
         detail = self._store.run(run_id)

@@ -39,6 +39,7 @@ def start(cronq: Cronq, outside: list[subprocess.Popen[str]], *words: str) -> su
     process = subprocess.Popen(
         cronq.argv("lock", *words),
         env=cronq.environ(),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -112,6 +113,30 @@ def test_killed_holder_frees_the_lock_for_a_run_but_only_when_its_command_is_dea
         assert waiting(cronq) == ["backup"]
         os.kill(command, signal.SIGKILL)
         assert running.wait_for("attempt_finished", job="backup")["outcome"] == "success"
+
+
+@linux_only
+@pytest.mark.parametrize("dies", ["holder", "waiter"])
+def test_killed_command_outside_keeps_nobody_outside_waiting_while_an_idle_scheduler_lives(
+    cronq: Cronq, outside: list[subprocess.Popen[str]], dies: str
+) -> None:
+    cronq("lock", "db", "--holders", "1")
+    with cronq.run() as running:
+        running.wait_for("scheduler_started")
+        holder = start(cronq, outside, "db", "--", "cat")
+        wait_until(lambda: descendants(holder.pid), "the command")
+        victim = holder
+        if dies == "waiter":
+            victim = start(cronq, outside, "db", "--", "true")
+            wait_until(lambda: waiting(cronq), "in line")
+        for pid in [victim.pid, *descendants(victim.pid)]:
+            os.kill(pid, signal.SIGKILL)
+        victim.wait(DEADLINE_S)
+        if dies == "waiter":
+            holder.terminate()
+            holder.wait(DEADLINE_S)
+        assert cronq("lock", "db", "--timeout", "20s", "--", "echo", "mine") == "mine\n"
+        assert (holders(cronq), waiting(cronq)) == ([], [])
 
 
 @linux_only

@@ -214,9 +214,10 @@ def test_lock_in_use_is_not_forgotten(store: Store) -> None:
         store.remove_lock("free")
 
 
-def test_processes_outside_are_looked_after_only_while_a_run_is_queued(store: Store) -> None:
+def test_scheduler_looks_after_processes_outside_only_while_a_run_is_queued(store: Store) -> None:
     add(store, "a", LockWish("db", 1))
     store.ask_locks(["db"], "p1", "x", now=NOW)
-    assert store.outside_holders() == []
-    trigger(store, "a")
     assert store.outside_holders() == ["p1"]
+    assert store.outside_holders(if_queued=True) == []
+    trigger(store, "a")
+    assert store.outside_holders(if_queued=True) == ["p1"]
