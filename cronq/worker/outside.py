@@ -82,22 +82,30 @@ class Outside:
         Ctrl-C reaches it as it reaches us; other signals are passed on. Source: POSIX, Shell Command
         Language, 2.8.2.
         """
+        process: subprocess.Popen[bytes] | None = None
+        early: list[int] = []
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            if process is None:
+                early.append(number)
+            else:
+                process.send_signal(number)
+
+        # Before it is started: whoever is thrown out while that is done leaves a command behind that nobody
+        # waits for, and the locks free. Handlers are not inherited over exec.
+        before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+        before |= {number: signal.signal(number, _shrug) for number in (signal.SIGINT, signal.SIGQUIT)}
         try:
             process = subprocess.Popen(argv, env=environ, pass_fds=(self._lock_fd,))
+            for number in early:
+                process.send_signal(number)
+            code = process.wait()
         except FileNotFoundError as error:
             sys.stderr.write(f"error: {endings.describe(error)}\n")
             return ExitCode.EXEC_NOT_FOUND
         except (OSError, ValueError) as error:
             sys.stderr.write(f"error: {endings.describe(error)}\n")
             return ExitCode.EXEC_CANNOT
-
-        def pass_on(number: int, _frame: FrameType | None) -> None:
-            process.send_signal(number)
-
-        before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
-        before |= {number: signal.signal(number, _shrug) for number in (signal.SIGINT, signal.SIGQUIT)}
-        try:
-            code = process.wait()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
