@@ -91,25 +91,30 @@ def _sqlite() -> Finding:
 
 def _files(place: Place) -> Iterator[Finding]:
     """Look at who can read and write what belongs to the database."""
-    names = (place.database, place.lock, place.bell, place.attempts, place.logs)
-    loose = []
-    for path in names:
+    folders = {place.attempts, place.logs}
+    loose, is_well = [], True
+    for path in (place.database, place.lock, place.bell, *folders):
         try:
             info = path.lstat()
         except OSError:
             continue
+        problem = hint = ""
         if stat.S_ISLNK(info.st_mode) or info.st_uid not in {os.geteuid(), 0}:
-            hint = f"look at it, then remove it: rm {path}"
-            yield Finding("files", "error", f"{path} is not a plain file or folder of yours", hint)
-        elif path in {place.attempts, place.logs} and not stat.S_ISDIR(info.st_mode):
-            hint = f"nothing can be started: look at it, then remove it: rm {path}"
-            yield Finding("files", "error", f"{path} is not a folder", hint)
+            problem, hint = "is not a plain file or folder of yours", f"look at it, then remove it: rm {path}"
+        elif (path in folders) != stat.S_ISDIR(info.st_mode):
+            problem = "is not a folder" if path in folders else "is a folder"
+            hint = f"nothing can be started: look at it, then move it away: mv {path} {path}.old"
         elif info.st_mode & 0o077:
             loose.append(path)
+        if problem:
+            is_well = False
+            if path == place.database:
+                hint = "make sure whose it is; then use another with --db, or make it yours with chown"
+            yield Finding("files", "error", f"{path} {problem}", hint)
     if loose:
         listed = " ".join(str(path) for path in loose)
         yield Finding("files", "warning", f"others have rights on {listed}", f"chmod go= {listed}")
-    else:
+    elif is_well:
         yield Finding("files", "ok", "only you can read and write them")
 
 

@@ -271,6 +271,9 @@ def _overlapped(
     if policy is Overlap.SKIP:
         room = max(0, limit - active.total)
         reason = f"overlap: {limit} active" if limit > 1 else "overlap: a run is active"
+        if room > 0:
+            # Seen at once, because nobody was there in time: those before take the room.
+            reason = "overlap: due together with an earlier fire time"
     else:
         room = max(0, definition.max_queued + max(0, limit - active.running) - active.queued)
         reason = f"overlap: the queue is full ({definition.max_queued})"

@@ -74,6 +74,14 @@ def _overlap(row: Recorded, definition: Definition | None, rest: str) -> Iterato
         yield Reason("overlap", (f"the next fire time took its place{policy}",))
     elif rest.startswith("the queue is full"):
         yield Reason("queue_full", (f"{rest}{policy}",))
+    elif rest.startswith("due together"):
+        when = row.run.queued_at
+        yield Reason(
+            "overlap",
+            ("several fire times were seen at once, at ", when, f", and an earlier one ran{policy}"),
+        )
+        yield from nobody_there(row.lives, row.fire_at, when)
+        return
     else:
         yield Reason("overlap", (f"the job was still active{policy}",))
     for one in own[:_NAMED]:

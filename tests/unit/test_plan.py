@@ -93,6 +93,7 @@ OLD = "late: older than the catch-up window"
 BEYOND = "late: beyond the catch-up limit"
 SUPERSEDED = "late: superseded by a newer fire time"
 IS_ACTIVE = "overlap: a run is active"
+TOGETHER = "overlap: due together with an earlier fire time"
 
 # The machine was down from minute 0 to minute 5; with a grace of 1 min, 4 and 5 are on time.
 MISFIRES = {
@@ -101,7 +102,7 @@ MISFIRES = {
     CatchUp.ALL: ["catch_up 1", "catch_up 2", "catch_up 3"],
 }
 ON_TIME = {
-    Overlap.SKIP: ["schedule 4", f"skipped 5..5 ×1 {IS_ACTIVE}"],
+    Overlap.SKIP: ["schedule 4", f"skipped 5..5 ×1 {TOGETHER}"],
     Overlap.QUEUE: ["schedule 4", "schedule 5"],
     Overlap.REPLACE: ["skipped 4..4 ×1 overlap: replaced by the next fire time", "schedule 5"],
     Overlap.ALLOW: ["schedule 4", "schedule 5"],
@@ -145,10 +146,10 @@ def test_decide_on_time_asks_only_the_overlap_policy(
 @pytest.mark.parametrize(
     ("fields", "active", "started", "skipped"),
     [
-        ({"overlap": Overlap.SKIP, "max_running": 3}, Active(running=1), 2, "overlap: 3 active"),
+        ({"overlap": Overlap.SKIP, "max_running": 3}, Active(running=1), 2, TOGETHER),
         ({"overlap": Overlap.SKIP, "max_running": 3}, Active(queued=1, running=2), 0, "overlap: 3 active"),
         ({"overlap": Overlap.SKIP, "max_running": 2}, Active(running=5), 0, "overlap: 2 active"),
-        ({"overlap": Overlap.SKIP, "max_running": None}, Active(), 1, IS_ACTIVE),
+        ({"overlap": Overlap.SKIP, "max_running": None}, Active(), 1, TOGETHER),
         ({"overlap": Overlap.QUEUE, "max_queued": 0}, Active(), 1, "overlap: the queue is full (0)"),
         ({"overlap": Overlap.QUEUE, "max_queued": 0}, Active(running=1), 0, "overlap: the queue is full (0)"),
         ({"overlap": Overlap.QUEUE, "max_queued": 2}, Active(running=1), 2, "overlap: the queue is full (2)"),
