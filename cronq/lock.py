@@ -32,7 +32,59 @@ class Holder:
     since: Micros
 
 
-def hold(path: Path) -> Callable[[], None]:
+class Hold:
+    """The lock, held; call it to release the lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock. Raises: as `hold`."""
+        self._path = path
+        self._releases: list[Callable[[], None]] = []
+        self._identity = self._take()
+
+    def __call__(self) -> None:
+        """Release the lock."""
+        while self._releases:
+            self._releases.pop()()
+
+    def keep(self) -> None:
+        """Take the lock anew if somebody removed its file: others would find it free.
+
+        Raises:
+            SchedulerRunning: Another process has found it free meanwhile.
+            StoreUntrusted: As `hold`.
+            StoreFull: As `hold`.
+        """
+        if _identity_of(self._path) != self._identity:
+            self._identity = self._take()
+
+    def _take(self) -> tuple[int, int] | None:
+        import filelock
+
+        _check_planted(self._path)
+        # Never the soft fallback: a lock that a crash leaves behind, or that two hosts can both have, is no
+        # lock. The short patience is for `is_held`, which takes the lock for microseconds.
+        lock = filelock.FileLock(
+            self._path,
+            timeout=0.25,
+            poll_interval=0.01,
+            mode=0o600,
+            fallback_to_soft=False,
+            thread_local=False,
+        )
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise _running(self._path) from error
+        except (OSError, NotImplementedError) as error:
+            raise StoreFull(
+                f"cannot take the lock {self._path}: {error}", hint="check the folder's permissions"
+            ) from error
+        self._releases.append(lock.release)
+        _sign(self._path)
+        return _identity_of(self._path)
+
+
+def hold(path: Path) -> Hold:
     """Take the lock and return what releases it.
 
     Raises:
@@ -40,24 +92,15 @@ def hold(path: Path) -> Callable[[], None]:
         StoreUntrusted: What is in the lock's place is not a file of ours.
         StoreFull: The file cannot be made.
     """
-    import filelock
+    return Hold(path)
 
-    _check_planted(path)
-    # Never the soft fallback: a lock that a crash leaves behind, or that two hosts can both have, is no lock.
-    # The short patience is for `is_held`, which takes the lock for microseconds.
-    lock = filelock.FileLock(
-        path, timeout=0.25, poll_interval=0.01, mode=0o600, fallback_to_soft=False, thread_local=False
-    )
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
     try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise _running(path) from error
-    except (OSError, NotImplementedError) as error:
-        raise StoreFull(
-            f"cannot take the lock {path}: {error}", hint="check the folder's permissions"
-        ) from error
-    _sign(path)
-    return lock.release
+        info = path.lstat()
+    except OSError:
+        return None
+    return (info.st_dev, info.st_ino)
 
 
 def is_held(path: Path) -> bool:

@@ -229,6 +229,18 @@ class Scheduler:
         """Pass on a signal; safe in a signal handler, because the next turn acts on it, not this call."""
         self._asked.append(signal_name)
 
+    def give_way(self, reason: str) -> None:
+        """Leave at once, because another scheduler has taken the place of this one.
+
+        What runs goes on: the workers finish it, and write the results themselves.
+        """
+        self._reporter.notice(
+            self.clock.now(), "error", f"{reason}; this scheduler leaves, what runs goes on"
+        )
+        self._exit_code = ExitCode.CONFLICT
+        self.stage = Stage.LEAVING
+        self._leaves_all = True
+
     def _answer(self, signal_name: str, now: Micros) -> None:
         if signal_name == "SIGHUP":
             self._reporter.notice(now, "info", "SIGHUP is ignored: changes of jobs are seen at once anyway")

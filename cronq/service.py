@@ -16,7 +16,7 @@ from types import FrameType
 
 from cronq import events, lock
 from cronq.doorbell import Doorbell
-from cronq.errors import ExitCode, StoreFull
+from cronq.errors import ExitCode, SchedulerRunning, StoreFull
 from cronq.model import AttemptEnd, Claim, Outcome
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, open_store
@@ -31,6 +31,8 @@ from cronq.worker.pool import Pool
 
 REDRAW_EVERY_S = 1.0
 UPKEEP_EVERY_S = 1.0
+KEEP_LOCK_EVERY_S = 1.0
+"""How often to look, on turns that come anyway, whether somebody removed the lock file."""
 STATUS_EVERY_S = 10.0
 """How often systemd's status line is renewed where there is no watchdog to do it with."""
 
@@ -63,7 +65,8 @@ def run_scheduler(
     with ExitStack() as stack:
         store = open_store(place, create=True, for_scheduler=True, environ=environ)
         stack.callback(store.close)
-        stack.callback(lock.hold(place.lock))
+        held = lock.hold(place.lock)
+        stack.callback(held)
         store.check()
         clock = SystemClock()
         stack.callback(clock.close)
@@ -92,6 +95,7 @@ def run_scheduler(
         scheduler.start()
         notifier = Notifier(environ)
         upkeep = Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False)
+        scheduler.tickers.append(Ticker(KEEP_LOCK_EVERY_S, partial(_keep, held), wakes=False))
         scheduler.tickers += [*_tickers(notifier), upkeep, Sweep(place, clock, told).ticker]
         if redraw is not None:
             scheduler.tickers.append(redrawing)
@@ -101,6 +105,13 @@ def run_scheduler(
             return _turn(scheduler, bell)
         finally:
             notifier.send("STOPPING=1")
+
+
+def _keep(held: lock.Hold, scheduler: Scheduler) -> None:
+    try:
+        held.keep()
+    except SchedulerRunning as error:
+        scheduler.give_way(f"the lock file was removed, and {error.message}")
 
 
 def _turn(scheduler: Scheduler, bell: Doorbell) -> ExitCode:

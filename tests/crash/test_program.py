@@ -277,6 +277,24 @@ def test_command_that_lives_is_not_started_again_when_the_lock_files_are_gone(
             assert second.wait_for("attempt_finished", job="long")["outcome"] == "success"
 
 
+def test_row_two_schedulers_same_host_also_when_the_lock_file_was_removed(cronq: Cronq) -> None:
+    cronq("add", "tick", "every 1s", "--", "true")
+    lock = cronq.home / "cronq.db.lock"
+    with cronq.run() as first:
+        first.wait_for("attempt_finished")
+        lock.unlink()
+        wait_until(lock.exists, "the lock, taken anew")
+        cronq("run", "--for", "1s", code=4)
+        lock.unlink()
+        with cronq.run() as second:
+            second.wait_for("scheduler_started")
+            # Whoever of the two was first to take the new file stays.
+            wait_until(lambda: 4 in (first.process.poll(), second.process.poll()), "one that leaves")
+    with cronq.run("--for", "2s") as third:
+        assert third.ended() == 0
+    assert_exact(cronq, "tick", 1)
+
+
 def test_shutdown_is_the_reason_also_of_a_run_that_was_adopted(cronq: Cronq) -> None:
     cronq("add", "long", "every 1h", "--", "sleep", "300")
     cronq("trigger", "long")
