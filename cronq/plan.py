@@ -9,7 +9,8 @@ A job's due fire times, oldest first, fall into three parts::
         │  too old → missed   │ misfires → catch-up  │ on time → overlap   │
         ├─────────────────────┼──────────────────────┼─────────────────────┤──▶ next_fire_at
 
-Every one of them comes out as exactly one entry: a `Fire`, or a share of a `Passed`.
+Every one of them comes out as exactly one entry: a `Fire`, or a share of a `Passed`. So does a watermark that
+fell due and is no fire time any more, because zone data changed: it was promised.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ BATCH = 1000
 
 UNCOMPUTABLE = "its schedule could not be computed"
 """Reason of a row after which fire times may have passed that nobody could name."""
+
+
+LAPSED = "no fire time any more: zone data or holidays changed"
+"""Reason of a row for a watermark that fell due although the schedule does not name it any more."""
 
 
 class FireTimes(Protocol):
@@ -135,11 +140,12 @@ def decide(
     if not _is_due(job, now):
         return Launch(job, (), job.next_fire_at)
     first = _first_due(job, times, now)
+    lapsed = _lapsed(job, first, Outcome.MISSED, LAPSED)
     if first is None:
-        return Launch(job, (), times.next_us(now))
+        return Launch(job, lapsed, times.next_us(now))
     definition = job.definition
     boundary = max(first, now - round(definition.grace_s * SECOND))
-    entries = _caught_up(definition, times, first, boundary, now)
+    entries = [*lapsed, *_caught_up(definition, times, first, boundary, now)]
     caught_up = sum(isinstance(entry, Fire) for entry in entries)
     on_time = list(islice(times.iter_us(boundary, now + 1), BATCH - caught_up))
     replaces = False
@@ -160,14 +166,23 @@ def decide(
 
 
 def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason: str) -> Launch:
-    """Return a launch that accounts for all due fire times as one row and starts none."""
+    """Return a launch that accounts for all due fire times as one row and starts none.
+
+    A watermark that is no fire time any more has a row of its own.
+    """
     if not _is_due(job, now):
         return Launch(job, (), job.next_fire_at)
     first = _first_due(job, times, now)
-    entries: tuple[Fire | Passed, ...] = ()
+    entries: tuple[Fire | Passed, ...] = _lapsed(job, first, outcome, reason)
     if first is not None:
-        entries = (_passed(times, first, now + 1, outcome, reason),)
+        entries += (_passed(times, first, now + 1, outcome, reason),)
     return Launch(job, entries, times.next_us(now))
+
+
+def has_lapsed(launch: Launch) -> bool:
+    """Return whether the watermark was due, and is no fire time of the schedule."""
+    first = launch.entries[0] if launch.entries else None
+    return isinstance(first, Passed) and first.reason == LAPSED
 
 
 def _placed(entry: Fire | Passed, placement: Placement, now: Micros) -> Fire | Passed:
@@ -189,9 +204,17 @@ def _is_due(job: Job, now: Micros) -> bool:
 
 
 def _first_due(job: Job, times: FireTimes, now: Micros) -> Micros | None:
-    # The watermark is a lower bound, not trusted to be a fire time: zone data may have changed since.
+    # The watermark is not trusted to be a fire time: zone data may have changed since.
     first = None if job.next_fire_at is None else times.next_us(job.next_fire_at - 1)
     return first if first is not None and first <= now else None
+
+
+def _lapsed(job: Job, first: Micros | None, outcome: Outcome, reason: str) -> tuple[Passed, ...]:
+    """Account for a due watermark that is no fire time any more: it was promised, and does not vanish."""
+    mark = job.next_fire_at
+    if mark is None or mark == first:
+        return ()
+    return (Passed(mark, mark, 1, outcome, reason),)
 
 
 def _passed(times: FireTimes, first: Micros, end: Micros, outcome: Outcome, reason: str) -> Passed:

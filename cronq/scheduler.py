@@ -27,11 +27,11 @@ from enum import IntEnum
 from cronq import __version__, events, plan
 from cronq.aside import set_aside, set_aside_unreadable
 from cronq.clock import Clock
-from cronq.errors import CronqError, DefinitionUnreadable, ExitCode, StoreError
+from cronq.errors import CronqError, DefinitionUnreadable, ExitCode, StoreError, TimezoneError
 from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run
 from cronq.patience import Patience
 from cronq.reporter import Reporter, Tail
-from cronq.rezone import follow_zone_data
+from cronq.rezone import ZoneWatch
 from cronq.steps import ClockSteps, on_this_clock
 from cronq.store import Held, Store
 from cronq.store.base import DueJob
@@ -157,6 +157,7 @@ class Scheduler:
 
         self._patience = Patience(store, clock, notice)
         self._steps = ClockSteps(store, clock, notice)
+        self._zones = ZoneWatch(store, clock, lambda message: notice("info", message))
         self._began = clock.monotonic()
         self._life: int | None = None
 
@@ -181,8 +182,7 @@ class Scheduler:
         for held in found:
             self._recover(held, now)
         self.workers.tidy({held.claim.key for held in found})
-        for message in follow_zone_data(self.store, now):
-            self._reporter.notice(now, "info", message)
+        self._zones.start(now)
         self._reporter.announce(self.store.launch_startup(self.boot_id, now=now), now)
 
     def turn(self) -> bool:
@@ -276,6 +276,8 @@ class Scheduler:
                 self._reporter.notice(now, "error", set_aside_unreadable(self.store, error, now))
 
     def _do_what_is_due(self, now: Micros) -> None:
+        if self.stage is Stage.RUNNING:
+            self._zones.look(now)
         results, self._pending = self._pending, _Pending()
         is_running = self.stage is Stage.RUNNING
         launched: list[Run] = []
@@ -346,6 +348,8 @@ class Scheduler:
                 rows += len(launch.entries)
             if rows >= LAUNCH_BATCH:
                 break
+        if any(map(plan.has_lapsed, launches)) and self._zones.are_outdated():
+            return []  # decided by data that are not in force any more: the next turn decides anew
         return self.store.launch(launches, now=now) if launches else []
 
     def _decide(self, due: DueJob, now: Micros) -> plan.Launch | None:
@@ -355,6 +359,8 @@ class Scheduler:
             times = times_of(due.job, calendars)
             return plan.decide(due.job, times, due.active, now, placement_of(due.job))
         except CronqError as error:
+            if isinstance(error, TimezoneError) and self._zones.are_outdated():
+                return None  # the next turn may know the zone
             self._reporter.notice(now, "error", set_aside(self.store, due.job, error, now))
             return None
 

@@ -93,6 +93,20 @@ def _placement(name: str, jitter: str | None, blackouts: tuple[str, ...], tz: st
     )
 
 
+def forget_zone_data() -> None:
+    """Empty all that rests on the zone data, so that those which lie there now are read."""
+    from cronq.schedule import arrangement, blackout, spans, surprises, zones
+    from cronq.schedule.parse import forget
+
+    zones.forget()
+    spans.spans_of.cache_clear()
+    forget()
+    arrangement.forget()
+    blackout.read_blackouts.cache_clear()
+    surprises.forget()
+    _placement.cache_clear()
+
+
 class _Placement:
     """`cronq.plan.Placement` from a definition's texts."""
 

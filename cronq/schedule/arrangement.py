@@ -176,3 +176,8 @@ def arrange(
 @lru_cache(maxsize=4096)
 def _arranged(schedule: Schedule, bounds: Bounds | None, uses: tuple[CalendarUse, ...]) -> Arrangement:
     return Arrangement(schedule, bounds, uses)
+
+
+def forget() -> None:
+    """Empty the cache: an arrangement holds the zone of its schedule."""
+    _arranged.cache_clear()

@@ -88,7 +88,7 @@ def _parse(text: str, tz: str, name: str, dst: str) -> Schedule:
 
 
 def forget() -> None:
-    """Empty the cache of parsed schedules; for measurements."""
+    """Empty the cache of parsed schedules: they hold their zones."""
     _parse.cache_clear()
 
 

@@ -58,6 +58,11 @@ def _parts(schedule: Schedule) -> list[_Part]:
     return [part for part in found if part is not None]
 
 
+def forget() -> None:
+    """Empty the cache: a part holds its zone."""
+    _parts.cache_clear()
+
+
 class _Part:
     """One part of a schedule beside its zone."""
 

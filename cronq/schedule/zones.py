@@ -8,8 +8,10 @@ Source: https://data.iana.org/time-zones/theory.html for names; RFC 8536 for the
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +26,9 @@ _MAX_KEY = 64
 _NOT_ZONES = ("Factory", "localtime", "posixrules", "leapseconds", "tzdata.zi", "+VERSION")
 _NOT_TREES = ("posix/", "right/")
 _VERSION_LINE = re.compile(r"# version (\S+)")
+_VERSION_FILES = ("tzdata.zi", "+VERSION")
+
+_Trace = tuple[tuple[int, int, int] | None, ...]
 
 
 class TzdataVersion(NamedTuple):
@@ -31,6 +36,14 @@ class TzdataVersion(NamedTuple):
 
     version: str
     source: str
+
+
+class _Source(NamedTuple):
+    """A folder of zone data; `trace` is what `stat` said of it before anything in it was read."""
+
+    version: TzdataVersion
+    folder: Path
+    trace: _Trace
 
 
 def zone(name: str) -> ZoneInfo:
@@ -76,23 +89,53 @@ def _zone_file(folder: Path, name: str) -> ZoneInfo | None:
 
 def tzdata_version() -> TzdataVersion:
     """The version of the data in use and its source; `("unknown", …)` where the data does not tell."""
-    return _ranked()[0][0] if _ranked() else TzdataVersion("none", "none")
+    return _ranked()[0].version if _ranked() else TzdataVersion("none", "none")
+
+
+def were_replaced() -> bool:
+    """Whether other data lie there now than were first read; costs three calls of `stat` a source.
+
+    Not while a folder is missing altogether: then somebody is about to replace it.
+    """
+    traces = [_trace(source.folder) for source in _ranked()]
+    return traces != [source.trace for source in _ranked()] and all(trace[0] for trace in traces)
+
+
+def forget() -> None:
+    """Let the data be read anew; who remembers zones must forget them too (`cronq.timing`)."""
+    _load.cache_clear()
+    _ranked.cache_clear()
+    sys.modules.pop("tzdata", None)  # for its version
+    importlib.invalidate_caches()
+
+
+def _trace(folder: Path) -> _Trace:
+    return tuple(_mark(folder / name) for name in ("", *_VERSION_FILES))
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 def _folders() -> list[Path]:
-    return [folder for _, folder in _ranked()]
+    return [source.folder for source in _ranked()]
 
 
 @lru_cache(maxsize=1)
-def _ranked() -> list[tuple[TzdataVersion, Path]]:
+def _ranked() -> list[_Source]:
     """The two sources, newest first; the system's when they are equal or its version is unknown."""
     found = []
     if (system := _system_folder()) is not None:
-        found.append((TzdataVersion(_system_version(system), "system"), system))
+        trace = _trace(system)
+        found.append(_Source(TzdataVersion(_system_version(system), "system"), system, trace))
     if (package := _package_folder()) is not None:
-        found.append(package)
+        found.append(_Source(*package, _trace(package[1])))
     # `sorted` keeps the order of equals; "unknown" must not beat a version, "2026f" > "2025b".
-    return sorted(found, key=lambda entry: _rank(entry[0].version), reverse=True)
+    return sorted(found, key=lambda source: _rank(source.version.version), reverse=True)
 
 
 def _rank(version: str) -> str:

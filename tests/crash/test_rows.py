@@ -12,12 +12,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.crash.program import Cronq, wait_until
 from tests.crash.test_program import assert_exact
+from tests.zone_files import ZONE, ZoneFiles
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
 
@@ -172,3 +174,22 @@ def test_row_job_deleted_while_running_or_queued(cronq: Cronq) -> None:
     told = [(run["outcome"], run["reason"]) for run in cronq.rows("job")]
     assert told == [("success", None), ("skipped", "removed")]
     assert cronq("logs", "1") == "done\n"
+
+
+def test_row_zone_data_changed_under_the_real_scheduler(cronq: Cronq) -> None:
+    files = ZoneFiles(cronq.home / "zones")
+    files.put("2099a", 0)
+    cronq = replace(cronq, always={"PYTHONTZPATH": str(files.folder)})
+    cronq("add", "known", "0 0 1 1 *", "--tz", ZONE, "--", "true")
+    with cronq.run() as running:
+        cronq("trigger", "known")
+        running.wait_for("attempt_finished", job="known")
+        files.put("2099b", 1)
+        soon = datetime.now(UTC) + timedelta(hours=1, seconds=8)
+        cronq("add", "job", f"{soon:%S %M %H} * * *", "--tz", ZONE, "--", "true")
+        running.wait_for("attempt_finished", job="job", outcome="success")
+        running.signal(signal.SIGTERM)
+        assert running.ended() == 0
+    (run,) = cronq.rows("job")
+    assert run["outcome"] == "success"
+    cronq("audit")

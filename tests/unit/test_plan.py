@@ -24,7 +24,19 @@ from cronq.model import (
     State,
     Trigger,
 )
-from cronq.plan import BATCH, Active, Fire, Launch, Passed, Retry, after_attempt, decide, pass_over
+from cronq.plan import (
+    BATCH,
+    LAPSED,
+    Active,
+    Fire,
+    Launch,
+    Passed,
+    Retry,
+    after_attempt,
+    decide,
+    has_lapsed,
+    pass_over,
+)
 from cronq.schedule import parse
 
 MINUTE = 60 * SECOND
@@ -202,7 +214,7 @@ def test_decide_with_grace_longer_than_the_outage_catches_nothing_up() -> None:
 
 def test_decide_latest_without_one_on_time_runs_the_newest_misfire() -> None:
     hourly = Listed([at(60 * hour) for hour in range(9)])
-    launch = decide(job(1), hourly, Active(running=1), at(250))
+    launch = decide(job(60), hourly, Active(running=1), at(250))
     assert shown(launch) == [f"missed 60..180 ×3 {SUPERSEDED}", "catch_up 240"]
     assert next_minute(launch) == "300"
 
@@ -245,7 +257,7 @@ def test_decide_after_an_outage_longer_than_the_window_makes_one_row(catch_up: C
 
 def test_decide_on_time_in_a_batch_leaves_the_rest_due() -> None:
     seconds = Listed([BASE + n * SECOND for n in range(1, BATCH + 501)])
-    subject = job(0, grace_s=1e6, overlap=Overlap.ALLOW)
+    subject = job(1 / 60, grace_s=1e6, overlap=Overlap.ALLOW)
     now = BASE + (BATCH + 500) * SECOND
     first = decide(subject, seconds, Active(), now)
     assert len(first.entries) == BATCH
@@ -257,7 +269,7 @@ def test_decide_on_time_in_a_batch_leaves_the_rest_due() -> None:
 
 def test_decide_catching_up_more_than_a_batch_comes_back_for_the_rest() -> None:
     seconds = Listed([BASE + n * SECOND for n in range(1, 2501)])
-    subject = job(0, catch_up=CatchUp.ALL, catch_up_limit=2200)
+    subject = job(1 / 60, catch_up=CatchUp.ALL, catch_up_limit=2200)
     now = BASE + 4000 * SECOND
     fired: list[Micros] = []
     passed: list[Passed] = []
@@ -275,7 +287,7 @@ def test_decide_catching_up_more_than_a_batch_comes_back_for_the_rest() -> None:
 
 def test_decide_with_a_full_batch_of_misfires_leaves_those_on_time_due() -> None:
     seconds = Listed([BASE + n * SECOND for n in range(1, BATCH + 11)])
-    subject = job(0, catch_up=CatchUp.ALL, catch_up_limit=10_000, grace_s=9)
+    subject = job(1 / 60, catch_up=CatchUp.ALL, catch_up_limit=10_000, grace_s=9)
     launch = decide(subject, seconds, Active(), BASE + (BATCH + 10) * SECOND)
     assert len(launch.entries) == BATCH
     assert {entry.trigger for entry in launch.entries if isinstance(entry, Fire)} == {Trigger.CATCH_UP}
@@ -312,11 +324,14 @@ def test_decide_after_the_clock_was_set_back_does_not_move_the_watermark_back() 
     assert next_minute(pass_over(subject, EVERY_MINUTE, at(3), Outcome.SKIPPED, "paused")) == "11"
 
 
-def test_decide_at_a_watermark_that_is_no_fire_time_any_more_starts_at_the_next() -> None:
+def test_decide_at_a_watermark_that_is_no_fire_time_any_more_says_so_and_goes_on() -> None:
     launch = decide(job(1.5), EVERY_MINUTE, Active(), at(2))
-    assert shown(launch) == ["schedule 2"]
+    assert shown(launch) == [f"missed 1.5..1.5 ×1 {LAPSED}", "schedule 2"]
     moved = decide(job(1.5), EVERY_MINUTE, Active(), at(1.7))
-    assert (shown(moved), next_minute(moved)) == ([], "2")
+    assert (shown(moved), next_minute(moved)) == ([f"missed 1.5..1.5 ×1 {LAPSED}"], "2")
+    assert has_lapsed(launch)
+    assert has_lapsed(moved)
+    assert not has_lapsed(decide(job(2), EVERY_MINUTE, Active(), at(2)))
 
 
 def test_decide_at_a_watermark_after_the_last_fire_time_ends_the_schedule() -> None:
@@ -349,7 +364,7 @@ def test_decide_carries_the_job_as_it_was_read() -> None:
     [
         (1, 1, ["skipped 1..1 ×1 why"], "2"),
         (1, 5.5, ["skipped 1..5 ×5 why"], "6"),
-        (1.5, 1.7, [], "2"),
+        (1.5, 1.7, ["skipped 1.5..1.5 ×1 why"], "2"),
         (5, 1, [], "5"),
         (None, 1, [], None),
         (1, 9000, ["skipped 1..5000 ×5000 why"], None),

@@ -96,7 +96,7 @@ def test_rule_19_the_newest_data_is_used() -> None:
     version, source = tzdata_version()
     assert re.fullmatch(r"20\d\d[a-z]+|unknown", version)
     assert source in ("system", "package")
-    found = [known.version for known, _ in zones._ranked()]
+    found = [known.version for known, _, _ in zones._ranked()]
     assert version == max(found, key=zones._rank)
 
 
