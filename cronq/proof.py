@@ -95,8 +95,12 @@ def prove(
                 kept.append(one)
             elif one.is_certain:
                 more += 1
-        misfits = store.misfits(job_id, _ALWAYS if since is None else since)
-        contradictions = [*_about_job(past.job, now, alive_since), *map(_said, misfits)]
+        queued_since = _ALWAYS if since is None else since
+        contradictions = [
+            *_about_job(past.job, now, alive_since),
+            *map(_said, store.misfits(job_id, queued_since)),
+            *_about_exits(store, past, queued_since),
+        ]
         return Proof(past.job, accounted, tuple(known), tuple(unproven), tuple(contradictions), more)
 
 
@@ -161,6 +165,24 @@ def _about_job(job: Job, now: Micros, alive_since: Micros | None) -> Iterator[Co
         yield Contradiction(
             f"a scheduler is running, and due fire times are not accounted for since {behind_s}s"
         )
+
+
+def _about_exits(store: Store, past: Past, since: Micros) -> Iterator[Contradiction]:
+    """Yield which attempts ended otherwise than the definition of then makes of their exit codes.
+
+    A definition that cannot be read says nothing about exit codes.
+    """
+    meant: dict[tuple[int, ...], list[int]] = {}
+    for one in past.revisions:
+        if one.definition is not None:
+            meant.setdefault(one.definition.success_codes, []).append(one.revision)
+    for codes, revisions in meant.items():
+        for row in store.misjudged(past.job.id, since, revisions, codes):
+            means = "success" if row.exit_code in codes else "no success"
+            text = (
+                f"attempt {row.attempt} is {row.outcome} with exit code {row.exit_code}, which means {means}"
+            )
+            yield Contradiction(f"{text} in revision {row.revision}", row.run_id)
 
 
 def _said(tries: Tries) -> Contradiction:

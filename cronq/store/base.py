@@ -149,6 +149,16 @@ class Tries(NamedTuple):
     is_forsaken: bool
 
 
+class Misjudged(NamedTuple):
+    """An attempt that did not end as its exit code says."""
+
+    run_id: int
+    attempt: int
+    revision: int
+    outcome: str
+    exit_code: int
+
+
 class DueJob(NamedTuple):
     """A job whose watermark has been reached, with what is active of it.
 
@@ -436,6 +446,18 @@ class Store(Protocol):
 
     def misfits(self, job_id: int, since: Micros) -> list[Tries]:
         """Return the runs queued at or after an instant whose attempts do not seem to fit."""
+
+    def misjudged(
+        self, job_id: int, since: Micros, revisions: Collection[int], codes: Collection[int]
+    ) -> list[Misjudged]:
+        """Return attempts, of runs queued at or after an instant, whose exit codes say something else.
+
+        Args:
+            job_id: Of the job.
+            since: The instant.
+            revisions: Only runs under these definitions.
+            codes: Of success, in these definitions.
+        """
 
     def row_at(self, job_id: int, at: Micros) -> Run | None:
         """Return the row that accounts for a fire time."""

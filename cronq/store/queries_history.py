@@ -41,6 +41,15 @@ HAVING count(a.attempt) <> r.attempt OR coalesce(max(a.attempt), 0) <> r.attempt
     OR (r.state <> 'done' AND last_outcome = 'success') OR is_forsaken
 """
 
+# `audit`. Index run_history, and the key of attempts.
+PAST_MISJUDGED = """
+SELECT r.id, a.attempt, r.revision, a.outcome, a.exit_code FROM run r JOIN attempt a ON a.run_id = r.id
+WHERE r.job_id = :job_id AND r.queued_at >= :since AND r.revision IN (SELECT value FROM json_each(:revisions))
+    AND a.outcome IN ('success', 'failure') AND a.exit_code IS NOT NULL
+    AND (a.outcome = 'success') <> (a.exit_code IN (SELECT value FROM json_each(:codes)))
+ORDER BY r.id
+"""
+
 # `why`. UNIQUE (job_id, fire_at), from the instant on, in either direction.
 PAST_ROW_AT = f"""
 SELECT {RUN_COLUMNS} {RUN_FROM} WHERE r.job_id = ? AND r.fire_at <= ? ORDER BY r.fire_at DESC LIMIT 1

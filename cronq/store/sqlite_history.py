@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from cronq.audit import Recorded
@@ -13,7 +13,7 @@ from cronq.model import Definition, Micros, Run
 from cronq.plan import UNCOMPUTABLE
 from cronq.store import queries_history as queries
 from cronq.store import rows
-from cronq.store.base import Past, Revision, Tries
+from cronq.store.base import Misjudged, Past, Revision, Tries
 from cronq.store.connection import mapped_errors, snapshot, transaction
 from cronq.store.documents import definition_from_document
 from cronq.store.sqlite_people import PeopleSide
@@ -61,6 +61,18 @@ class HistorySide(PeopleSide):
     def misfits(self, job_id: int, since: Micros) -> list[Tries]:
         """Return the runs queued at or after an instant whose attempts do not seem to fit."""
         return [Tries(*row) for row in self._all(queries.PAST_MISFITS, (job_id, since))]
+
+    def misjudged(
+        self, job_id: int, since: Micros, revisions: Collection[int], codes: Collection[int]
+    ) -> list[Misjudged]:
+        """Return attempts whose exit codes say something else."""
+        values = {
+            "job_id": job_id,
+            "since": since,
+            "revisions": json.dumps(list(revisions)),
+            "codes": json.dumps(list(codes)),
+        }
+        return [Misjudged(*row) for row in self._all(queries.PAST_MISJUDGED, values)]
 
     def row_at(self, job_id: int, at: Micros) -> Run | None:
         """Return the row that accounts for a fire time."""

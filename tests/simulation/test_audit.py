@@ -150,6 +150,15 @@ TAMPERING = {
         " WHERE id = :id",
     ),
     "a success is cancelled": ("outcome = 'success'", "UPDATE run SET outcome = 'cancelled' WHERE id = :id"),
+    "an exit code is another": (
+        "outcome = 'success'",
+        "UPDATE attempt SET exit_code = 7 WHERE run_id = :id AND outcome = 'success'",
+    ),
+    "a success is made a failure": (
+        "outcome = 'success'",
+        "UPDATE attempt SET outcome = 'failure' WHERE run_id = :id AND outcome = 'success';"
+        " UPDATE run SET outcome = 'failure' WHERE id = :id",
+    ),
     "an attempt is lost": ("attempt > 0", "DELETE FROM attempt WHERE run_id = :id AND attempt = 1"),
     "an attempt has no end": (
         "state = 'done' AND attempt > 0",
@@ -171,7 +180,8 @@ def _tamper(rng: random.Random, database: Path) -> str:
             ids = [run_id for (run_id,) in db.execute(f"SELECT id FROM run WHERE {condition} ORDER BY id")]
             if ids:
                 run_id = rng.choice(ids)
-                db.execute(change, {"id": run_id})
+                for statement in change.split(";"):
+                    db.execute(statement, {"id": run_id})
                 db.commit()
                 return f"{told} (run {run_id})"
 
@@ -206,6 +216,44 @@ def test_a_cancelled_run_whose_last_attempt_succeeded_is_a_contradiction(
 ) -> None:
     proof = tampered("UPDATE run SET outcome = 'cancelled' WHERE id = 1")
     assert proof.contradictions == (Contradiction("it is cancelled, and its last attempt is success", 1),)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            "UPDATE attempt SET exit_code = 7 WHERE run_id = 1",
+            "attempt 1 is success with exit code 7, which means no success in revision 1",
+        ),
+        (
+            "UPDATE attempt SET outcome = 'failure' WHERE run_id = 1;"
+            " UPDATE run SET outcome = 'failure' WHERE id = 1",
+            "attempt 1 is failure with exit code 0, which means success in revision 1",
+        ),
+    ],
+)
+def test_an_outcome_that_its_exit_code_does_not_have_is_a_contradiction(
+    tampered: Callable[[str], Proof], change: str, text: str
+) -> None:
+    assert tampered(change).contradictions == (Contradiction(text, 1),)
+
+
+def test_exit_codes_mean_what_they_did_when_the_run_was_made(world: Worlds) -> None:
+    w = world(
+        play=lambda claim: Played(
+            1, Outcome.SUCCESS if 1 in claim.definition.success_codes else Outcome.FAILURE
+        )
+    )
+    w.add("job", "*/10 * * * *")
+    w.run_until(w.clock.wall + 3600 * SECOND)
+    with closing(sqlite3.connect(w.place.database)) as db:
+        db.execute("UPDATE attempt SET exit_code = 3")
+        db.commit()
+    w.set("job", success_codes=(0, 1, 3))
+    (again,) = w.store.retry([1], now=w.clock.wall)
+    w.run_until(w.clock.wall + 3600 * SECOND)
+    assert w.store.run(again.id).run.outcome is Outcome.SUCCESS
+    w.check()
 
 
 def proof_of(w: World, name: str) -> Proof:
