@@ -62,6 +62,7 @@ class Plan(NamedTuple):
 
     Attributes:
         calendars: By name, those that are new or change.
+        locks: Named locks that are new or change: name, number of holders before (None: new) and after.
         unfinished: Jobs of which more fire times are due than one decision holds; first do these.
     """
 
@@ -70,9 +71,10 @@ class Plan(NamedTuple):
     changes: list[JobChange]
     calendars: Mapping[str, CalendarText]
     unfinished: list[JobChange]
+    locks: list[tuple[str, int | None, int]]
 
 
-def apply_file(session: Session, store: Store, file: JobFile, *, prune: bool) -> list[Step]:
+def apply_file(session: Session, store: Store, file: JobFile, *, prune: bool) -> Plan:
     """Make the store hold what the file says, in one transaction; return what was done.
 
     Raises:
@@ -87,7 +89,7 @@ def apply_file(session: Session, store: Store, file: JobFile, *, prune: bool) ->
         calendars = tuple(plan.calendars.values())
         if store.apply(plan.new, plan.changes, locks=file.locks, calendars=calendars, now=now):
             session.ring()
-            return plan.steps
+            return plan
     raise StoreBusy("the jobs kept being changed by others", hint="nothing was changed; try again")
 
 
@@ -105,7 +107,7 @@ def plan_file(store: Store, file: JobFile, now: Micros, *, prune: bool) -> Plan:
         or (name not in named and (_uses(job, calendars) or (prune and job.origin == ORIGIN)))
     ]
     due = {one.job.name: one for one in store.due(touched)} if touched else {}
-    plan = Plan([], [], [], calendars, [])
+    plan = Plan([], [], [], calendars, [], _changed_locks(store, file, now))
     for one in file.jobs:
         if one.name in due:
             _change(plan, due[one.name], one, now, known)
@@ -120,6 +122,14 @@ def plan_file(store: Store, file: JobFile, now: Micros, *, prune: bool) -> Plan:
             else:
                 _follow_calendar(plan, other, now, known, later)
     return plan
+
+
+def _changed_locks(store: Store, file: JobFile, now: Micros) -> list[tuple[str, int | None, int]]:
+    known = {state.name: state.capacity for state in store.lock_states(now)}
+    wanted = {wish.name: wish.capacity for job in file.jobs for wish in job.locks}
+    wanted |= {wish.name: wish.capacity for wish in file.locks}
+    new = {name: capacity or known.get(name, 1) for name, capacity in wanted.items()}
+    return [(name, known.get(name), count) for name, count in new.items() if known.get(name) != count]
 
 
 def _changed_calendars(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._applying import Shift, Step, apply_file, plan_file, shift_of
+from cronq.cli._applying import Plan, Shift, Step, apply_file, plan_file, shift_of
 from cronq.cli._said import hint_about_scheduler
 from cronq.cli._session import Session
 from cronq.cli._values import differences
@@ -15,6 +15,7 @@ from cronq.errors import StoreMissing, UsageError
 from cronq.model import SECOND, Micros
 from cronq.render.text import Tone, Word, count_of, plain
 from cronq.render.times import iso, local, wall
+from cronq.store.base import CalendarText
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -60,15 +61,15 @@ def command(
             f"there is no file {path}", hint="write one; `cronq export` shows what it looks like"
         )
     if plan:
-        read, steps = _planned(session, path, prune=prune)
+        read, done = _planned(session, path, prune=prune)
     else:
         read = _read(session, path)
         is_first = not session.place.database.exists()
         with session.store(create=True) as store:
             if is_first:
                 session.tell(f"created {session.tilde(str(session.place.database))}")
-            steps = apply_file(session, store, read, prune=prune)
-    _answer(session, read, steps, days, is_plan=plan)
+            done = apply_file(session, store, read, prune=prune)
+    _answer(session, read, done, days, is_plan=plan)
     if not plan:
         hint_about_scheduler(session)
     return 0
@@ -86,26 +87,42 @@ def _read(session: Session, path: Path) -> JobFile:
     return read_job_file(session, path, calendars=calendars, paths=paths)
 
 
-def _planned(session: Session, path: Path, *, prune: bool) -> tuple[JobFile, list[Step]]:
+def _planned(session: Session, path: Path, *, prune: bool) -> tuple[JobFile, Plan]:
     read = _read(session, path)
     try:
         with session.store(read_only=True) as store:
-            return read, plan_file(store, read, session.started_at, prune=prune).steps
+            return read, plan_file(store, read, session.started_at, prune=prune)
     except StoreMissing:
         steps = [Step("add", one.name, after=one.definition, times_after=one.times) for one in read.jobs]
-        return read, steps
+        locks: list[tuple[str, int | None, int]] = [(w.name, None, w.capacity or 1) for w in read.locks]
+        calendars = {name: CalendarText(name, 0, text) for name, text in read.calendars.items()}
+        return read, Plan(steps, [], [], calendars, [], locks)
 
 
-def _answer(session: Session, read: JobFile, steps: list[Step], days: int, *, is_plan: bool) -> None:
+def _answer(session: Session, read: JobFile, done: Plan, days: int, *, is_plan: bool) -> None:
+    steps = done.steps
     start, end = session.started_at + 1, session.started_at + days * 86_400 * SECOND
     changing = [step for step in steps if step.action != "keep"]
     if session.options.json:
         jobs = [_document(step, shift_of(step, start, end)) for step in changing]
-        session.json({"applied": not is_plan, "kept": len(steps) - len(changing), "jobs": jobs})
+        locks = [{"name": name, "old": old, "new": new} for name, old, new in done.locks]
+        session.json(
+            {
+                "applied": not is_plan,
+                "kept": len(steps) - len(changing),
+                "jobs": jobs,
+                "locks": locks,
+                "calendars": list(done.calendars),
+            }
+        )
         return
     if session.options.quiet:
         session.lines(step.name for step in changing)
         return
+    for name, old, new in done.locks:
+        session.line(f"{'+' if old is None else '~'} lock {name}  {'' if old is None else f'{old} → '}{new}")
+    for name in done.calendars:
+        session.line(f"~ calendar {plain(name)}")
     for step in changing:
         sign, tone = _SIGNS[step.action]
         session.words(Word(sign, tone), " ", Word(step.name, Tone.BOLD), _remark(step))

@@ -70,6 +70,10 @@ def command(
             changed = change_jobs(session, store, words[:1], change)
         calendars = calendars_for(store, (after.definition for _, after in changed))
     _answer(session, words[0], changed, calendars)
+    if changed and not (session.options.json or session.options.quiet):
+        for lock, old, new in change.resized:
+            session.line(f"  lock {lock}  {old} → {new} at a time, for all that use it")
+            session.tell(f"undo: cronq lock {lock} --holders {old}")
     return 0
 
 
@@ -91,6 +95,7 @@ class _Redefinition:
         self._store = store
         self._schedule_text = schedule_text
         self._warned = False
+        self.resized: list[tuple[str, int, int]] = []
 
     def __call__(self, due: DueJob, launch: Launch, now: Micros) -> JobChange | None:
         job = due.job
@@ -114,7 +119,18 @@ class _Redefinition:
         if not self._warned:
             self._warned = True
             warn_about(self._session, times, definition, draft)
+        self._note_locks(draft, now)
         return redefine(due, launch, definition, times, due.since(now))._replace(locks=draft.locks)
+
+    def _note_locks(self, draft: Draft, now: Micros) -> None:
+        """Remember which locks get another number of holders than they have."""
+        wanted = {wish.name: wish.capacity for wish in draft.locks if wish.capacity is not None}
+        known = self._store.lock_states(now) if wanted else []
+        self.resized = [
+            (lock.name, lock.capacity, wanted[lock.name])
+            for lock in known
+            if wanted.get(lock.name, lock.capacity) != lock.capacity
+        ]
 
     def _take_schedule(self, job: Job, draft: Draft, now: Micros) -> str | None:
         """Put what is new about the schedule into the draft; return its zone, None if that is wrong."""

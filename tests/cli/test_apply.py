@@ -83,7 +83,9 @@ def test_plan_shows_what_would_be_done_and_does_nothing(world: World) -> None:
     write(world, FILE)
     answer = world.run("apply", "cronq.toml", "--plan")
     assert answer.code == 0
-    assert answer.out.splitlines()[:2] == [
+    assert answer.out.splitlines()[:4] == [
+        "+ lock db  1",
+        "~ calendar closed",
         "+ backup  0 2 * * *  (Europe/Berlin)",
         "    7 fire times appear in the next 7 days: Sat 02:00, Sun 02:00, Mon 02:00, …",
     ]
@@ -393,3 +395,14 @@ def test_real_files_can_be_named_from_anywhere(world: World) -> None:
     assert world.run("apply", "conf/jobs.toml").code == 0
     definition = definition_of(world, "a")
     assert (definition.cwd, definition.env_file) == (str(folder), str(folder / "vars"))
+
+
+def test_locks_and_calendars_that_change_are_shown(applied: World) -> None:
+    write(applied, FILE.replace("db = 1", "db = 7").replace('"2026-12-24"', '"2026-12-25"'))
+    for arguments in (["apply", "--plan"], ["apply"]):
+        lines = applied.run(*arguments).out.splitlines()
+        assert lines[:2] == ["~ lock db  1 → 7", "~ calendar closed"]
+    assert json.loads(applied.run("lock", "db", "--json").out)["locks"][0]["holders"] == 7
+    answer = applied.run("set", "backup", "--lock", "db:3")
+    assert "  lock db  7 → 3 at a time, for all that use it" in answer.out
+    assert "undo: cronq lock db --holders 7" in answer.err
