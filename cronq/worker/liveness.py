@@ -141,7 +141,11 @@ def take_lock(path: Path) -> int:
     Raises:
         OSError: The file cannot be made, or somebody else holds the lock.
     """
-    return _lock(open_private(path, os.O_RDWR | os.O_CREAT), _LOCK_BOUND_S)
+    while True:
+        fd = _lock(open_private(path, os.O_RDWR | os.O_CREAT), _LOCK_BOUND_S)
+        if _is_at(fd, path):
+            return fd
+        os.close(fd)  # a sweep was faster: nobody would find our lock where it looks for it
 
 
 def _lock(fd: int, bound_s: float) -> int:
@@ -296,11 +300,10 @@ def remove_outside(place: Place, holder: str) -> None:
 def sweep_workers(place: Place) -> int:
     """Remove the files of dead workers, and of processes outside; return how many workers."""
     for path in place.attempts.glob("*.outside"):
-        if not _is_locked(path):
-            _unlink(path)
-    dead = [path for path in place.attempts.glob("*.worker") if not _is_locked(path)]
-    for path in dead:
-        remove_worker(place, path.stem)
+        _remove_if_free(path)
+    dead = [path.stem for path in place.attempts.glob("*.worker") if _remove_if_free(path)]
+    for worker in dead:
+        _unlink(spare_file(place, worker))
     return len(dead)
 
 
@@ -339,6 +342,35 @@ def _unlink(path: Path | str) -> None:
     except OSError:
         # Nothing depends on it: a lock file that stays is free, and the sweep comes again.
         return
+
+
+def _remove_if_free(path: Path) -> bool:
+    """Remove a file whose lock nobody holds, holding it meanwhile; return whether it was removed."""
+    try:
+        fd = open_private(path, os.O_RDWR)
+    except OSError as error:
+        is_planted = says_free(error) and error.errno != errno.ENOENT
+        if is_planted:
+            _unlink(path)
+        return is_planted
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_at(fd, path):
+            return False
+        _unlink(path)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Return whether a path still leads to a file that was opened by it."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _is_locked(path: Path) -> bool:

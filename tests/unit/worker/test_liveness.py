@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,3 +227,64 @@ def test_sweep_removes_what_is_dead_and_recorded(place: Place) -> None:
     ]
     os.close(alive)
     os.close(running)
+
+
+def test_lock_of_a_file_that_is_swept_away_before_it_is_locked_is_taken_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = liveness.outside_file(place, "one")
+    flock = fcntl.flock
+
+    def sweep_first(fd: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        path.unlink()
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    fd = liveness.take_lock(path)
+    assert liveness.is_outside_alive(place, "one")
+    os.close(fd)
+
+
+@pytest.mark.parametrize("file", [liveness.outside_file, liveness.worker_file])
+def test_file_cannot_be_locked_while_it_is_swept_away(
+    place: Place, monkeypatch: pytest.MonkeyPatch, file: Callable[[Place, str], Path]
+) -> None:
+    path = file(place, "one")
+    os.close(liveness.take_lock(path))
+    late = os.open(path, os.O_RDWR)
+    unlink = os.unlink
+    swept: list[str] = []
+
+    def lock_first(victim: str | Path) -> None:
+        if os.fspath(victim) == str(path):
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(late, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            swept.append(str(victim))
+        unlink(victim)
+
+    monkeypatch.setattr(os, "unlink", lock_first)
+    liveness.sweep_workers(place)
+    os.close(late)
+    assert swept
+    assert not path.exists()
+
+
+def test_file_that_was_made_anew_since_a_sweep_looked_at_it_stays(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = liveness.outside_file(place, "one")
+    os.close(liveness.take_lock(path))
+    flock = fcntl.flock
+    taken: list[int] = []
+
+    def replace_first(fd: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        path.unlink()
+        taken.append(liveness.take_lock(path))
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", replace_first)
+    liveness.sweep_workers(place)
+    assert liveness.is_outside_alive(place, "one")
+    os.close(taken[0])
