@@ -403,13 +403,13 @@ class Store(Protocol):
         """Join the lines of locks as a process outside. Raises: NotFoundError, naming all unknown ones."""
 
     def take_locks(
-        self, holder: str, *, ignored: Collection[int], runs_come_first: bool, now: Micros
+        self, holder: str, *, ignored: Collection[AttemptKey], runs_come_first: bool, now: Micros
     ) -> bool:
         """Take the locks that a process outside asked for, if it is its turn; all of them or none.
 
         Args:
             holder: As given to `ask_locks`.
-            ignored: Runs that are dead although the ledger says that they are running.
+            ignored: Attempts that are dead although the ledger says that they are running.
             runs_come_first: Whether there is a scheduler for whose runs it has to wait its turn.
             now: Wall time.
         """

@@ -340,7 +340,7 @@ LOCK_JOBS = "SELECT id, name, locks FROM job WHERE locks IS NOT NULL AND removed
 
 # Claim and `cronq lock`. As many rows as there are holders, and processes outside that wait.
 HOLD_LIST = """
-SELECT h.lock, h.run_id, h.holder, coalesce(j.name, h.command), h.asked_at, h.taken_at
+SELECT h.lock, h.run_id, r.attempt, h.holder, coalesce(j.name, h.command), h.asked_at, h.taken_at
 FROM hold h LEFT JOIN run r ON r.id = h.run_id LEFT JOIN job j ON j.id = r.job_id ORDER BY h.id
 """
 HOLD_ADD_RUN = "INSERT INTO hold (lock, run_id, asked_at, taken_at) VALUES (?, ?, ?, ?)"

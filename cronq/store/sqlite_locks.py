@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from cronq.errors import ConflictError, NotFoundError
-from cronq.model import Micros
+from cronq.model import AttemptKey, Micros
 from cronq.named_locks import LockBook, LockWish
 from cronq.store import queries
 from cronq.store.base import LockState, LockUser
@@ -23,6 +23,7 @@ class _Hold(NamedTuple):
 
     lock: str
     run_id: int | None
+    attempt: int | None
     holder: str | None
     label: str
     asked_at: Micros
@@ -89,7 +90,7 @@ class LockSide(Ledger):
                 self._db.execute(queries.HOLD_ASK, (name, holder, command, now))
 
     def take_locks(
-        self, holder: str, *, ignored: Collection[int], runs_come_first: bool, now: Micros
+        self, holder: str, *, ignored: Collection[AttemptKey], runs_come_first: bool, now: Micros
     ) -> bool:
         """Take the locks that a process outside asked for, if it is its turn."""
         # Looking first keeps those who wait from taking the write lock again and again.
@@ -174,10 +175,12 @@ class LockSide(Ledger):
         found = [(run, book.take(run.locks, run.since)) for run in self._in_line(now)]
         return [(run, missing) for run, missing in found if missing]
 
-    def _is_turn_of(self, holder: str, ignored: Collection[int], runs_come_first: bool, now: Micros) -> bool:
+    def _is_turn_of(
+        self, holder: str, ignored: Collection[AttemptKey], runs_come_first: bool, now: Micros
+    ) -> bool:
         holds = self._holds()
         asked_at, names, before = self._line_before(holder, holds)
-        live = [hold for hold in holds if hold.run_id not in ignored]
+        live = [hold for hold in holds if (hold.run_id, hold.attempt) not in ignored]
         book = LockBook(dict(self._all(queries.LOCK_LIST)), _taken(live), {})
         # Those ahead who could go are waited for, those who are held up elsewhere are not: a process outside
         # may hold another lock around this one, and the one ahead may be waiting for just that.

@@ -18,7 +18,8 @@ from types import FrameType
 
 from cronq import clock, doorbell
 from cronq.errors import ExitCode
-from cronq.store import Store
+from cronq.model import AttemptKey
+from cronq.store import Held, Store
 from cronq.store.location import Place
 from cronq.worker import endings, liveness
 from cronq.worker.files import make_folder
@@ -116,7 +117,7 @@ class Outside:
         self._free_locks_of_the_dead()
         has_scheduler = self._has_scheduler()
         # Where no scheduler lives to say so, what the ledger calls running may be dead.
-        ignored = set() if has_scheduler else self._dead_runs()
+        ignored = set() if has_scheduler else self._dead_attempts()
         return self._store.take_locks(
             self._name, ignored=ignored, runs_come_first=has_scheduler, now=clock.now_us()
         )
@@ -126,18 +127,13 @@ class Outside:
             if holder != self._name and not liveness.is_outside_alive(self._place, holder):
                 self._store.release_locks(holder)
 
-    def _dead_runs(self) -> set[int]:
-        """Return the runs that hold locks and are dead."""
-        states = self._store.lock_states(clock.now_us())
-        holding = {user.run_id for state in states for user in state.holders if user.run_id is not None}
-        return {run_id for run_id in holding if not self._is_run_alive(run_id)}
+    def _dead_attempts(self) -> set[AttemptKey]:
+        """Return those that the ledger calls running."""
+        return {held.claim.key for held in self._store.held() if not self._is_alive(held)}
 
-    def _is_run_alive(self, run_id: int) -> bool:
-        detail = self._store.run(run_id)
-        worker = detail.run.worker
-        return worker is not None and (
-            liveness.is_worker_alive(self._place, worker)
-            or liveness.is_attempt_alive(self._place, (run_id, detail.run.attempt))
+    def _is_alive(self, held: Held) -> bool:
+        return liveness.is_worker_alive(self._place, held.attempt.worker) or liveness.is_attempt_alive(
+            self._place, held.claim.key, held.attempt.pid
         )
 
 

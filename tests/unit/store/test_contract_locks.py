@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cronq.errors import ConflictError, NotFoundError
-from cronq.model import SECOND, AttemptEnd, Claim, Outcome
+from cronq.model import SECOND, AttemptEnd, AttemptKey, Claim, Outcome
 from cronq.named_locks import LockWish
 from cronq.plan import Launch
 from cronq.store import JobChange, NewJob, Store
@@ -48,7 +48,9 @@ def waiting(store: Store, name: str) -> list[str]:
     return [user.label for user in state.waiting]
 
 
-def take(store: Store, holder: str, *, ignored: set[int] | None = None, runs_come_first: bool = True) -> bool:
+def take(
+    store: Store, holder: str, *, ignored: set[AttemptKey] | None = None, runs_come_first: bool = True
+) -> bool:
     return store.take_locks(
         holder, ignored=ignored or set(), runs_come_first=runs_come_first, now=NOW + SECOND
     )
@@ -165,8 +167,19 @@ def test_without_a_scheduler_queued_runs_and_dead_ones_keep_nobody_waiting(store
     (one,) = claim(store)
     store.ask_locks(["db"], "p1", "x", now=NOW + SECOND)
     assert not take(store, "p1", runs_come_first=False)
-    assert not take(store, "p1", ignored={one.run.id}, runs_come_first=True)
-    assert take(store, "p1", ignored={one.run.id}, runs_come_first=False)
+    assert not take(store, "p1", ignored={one.key}, runs_come_first=True)
+    assert take(store, "p1", ignored={one.key}, runs_come_first=False)
+
+
+def test_dead_attempt_whose_run_has_another_one_since_is_not_ignored(store: Store) -> None:
+    add(store, "a", LockWish("db", 1), retries=1)
+    trigger(store, "a")
+    (first,) = claim(store)
+    store.ask_locks(["db"], "p1", "x", now=NOW + SECOND)
+    store.record([], [AttemptEnd(first.key, Outcome.ABANDONED, NOW + SECOND, retry_at=NOW)])
+    (second,) = claim(store)
+    assert second.key == (first.run.id, 2)
+    assert not take(store, "p1", ignored={first.key}, runs_come_first=False)
 
 
 def test_command_inside_a_lock_can_take_another_for_which_a_run_waits_with_both(store: Store) -> None:
