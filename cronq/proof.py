@@ -98,6 +98,7 @@ def prove(
         queued_since = _ALWAYS if since is None else since
         contradictions = [
             *_about_job(past.job, now, alive_since),
+            *_about_revisions(past),
             *map(_said, store.misfits(job_id, queued_since)),
             *_about_exits(store, past, queued_since),
         ]
@@ -165,6 +166,12 @@ def _about_job(job: Job, now: Micros, alive_since: Micros | None) -> Iterator[Co
         yield Contradiction(
             f"a scheduler is running, and due fire times are not accounted for since {behind_s}s"
         )
+
+
+def _about_revisions(past: Past) -> Iterator[Contradiction]:
+    for one in past.revisions:
+        if one.definition is None:
+            yield Contradiction(f"the definition of revision {one.revision} cannot be read")
 
 
 def _about_exits(store: Store, past: Past, since: Micros) -> Iterator[Contradiction]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -36,31 +37,79 @@ def command(
     """Compute every fire time of every job anew, and compare with what is recorded. Changes nothing.
 
     Each instant is judged by the definition that was in force then; removed jobs are included, and a
-    scheduler may be running. Exit code 1 if anything differs. What rests on zone data that are not those in
-    use, or cannot be computed any more, is unproven; that alone is no difference.
+    scheduler may be running. Exit code 1 if anything differs, or is unproven: what rests on zone data that
+    are not those in use, or cannot be computed any more.
     """
     session = Session.of(ctx)
     asked = None if since is None else instant_of(session, since)
-    proofs = list(_proofs(session, names or [], asked))
-    differing = sum(proof.total for proof in proofs)
+    unreadable: list[DefinitionUnreadable] = []
+    audit = Audit(tuple(_proofs(session, names or [], asked, unreadable)), tuple(unreadable))
     if session.options.json:
-        session.json(_document(proofs, differing))
+        session.json(_document(audit))
     elif session.options.quiet:
-        session.lines(dict.fromkeys(proof.job.name for proof in proofs if proof.total))
+        session.lines(dict.fromkeys(audit.unproven_names()))
     elif session.for_people:
-        for proof in proofs:
+        for error in audit.unreadable:
+            session.words(Word(plain(error.job), Tone.BOLD))
+            session.words("  ", Word("wrong:", Tone.RED), f" {plain(_text(error))}")
+        for proof in audit.proofs:
             _show(session, proof)
-        session.line(_summary(proofs, differing))
+        session.line(audit.summary())
     else:
+        rows = [[error.job, "wrong", *[""] * 6, _text(error)] for error in audit.unreadable]
         session.rows(
             ["name", "kind", "first", "last", "count", "expected", "run", "revision", "text"],
-            (row for proof in proofs for row in _rows(session, proof)),
+            chain(rows, (row for proof in audit.proofs for row in _rows(session, proof))),
         )
-        session.tell(_summary(proofs, differing))
-    return int(ExitCode.FAILED if differing else ExitCode.OK)
+        session.tell(audit.summary())
+    return int(ExitCode.OK if audit.is_proven else ExitCode.FAILED)
 
 
-def _proofs(session: Session, names: list[str], since: Micros | None) -> Iterator[Proof]:
+class Audit(NamedTuple):
+    """What became of proving the ledger.
+
+    Attributes:
+        unreadable: Of jobs whose definition cannot be read, so that nothing of them can be proven.
+    """
+
+    proofs: tuple[Proof, ...]
+    unreadable: tuple[DefinitionUnreadable, ...]
+
+    @property
+    def differing(self) -> int:
+        """How many differences there are."""
+        return sum(proof.total for proof in self.proofs) + len(self.unreadable)
+
+    @property
+    def unproven(self) -> int:
+        """How much is neither proven nor wrong."""
+        return sum(len(proof.unproven) for proof in self.proofs)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether all is."""
+        return not self.differing and not self.unproven
+
+    def unproven_names(self) -> Iterator[str]:
+        """Yield the jobs that are not proven."""
+        yield from (error.job for error in self.unreadable)
+        yield from (proof.job.name for proof in self.proofs if proof.total or proof.unproven)
+
+    def summary(self) -> str:
+        """Return the last line."""
+        fire_times = sum(proof.fire_times for proof in self.proofs)
+        verdict = "not proven" if self.differing else "proven in part" if self.unproven else "proven"
+        return (
+            f"ledger {verdict}: {_counted(len(self.proofs) + len(self.unreadable), 'job')},"
+            f" {_counted(fire_times, 'fire time')}, {_counted(self.differing, 'difference')}"
+            + (f", {self.unproven:,} unproven" if self.unproven else "")
+        )
+
+
+def _proofs(
+    session: Session, names: list[str], since: Micros | None, unreadable: list[DefinitionUnreadable]
+) -> Iterator[Proof]:
+    """Yield the proofs; what cannot be read is added to a list."""
     from cronq.proof import prove
 
     try:
@@ -72,7 +121,7 @@ def _proofs(session: Session, names: list[str], since: Micros | None) -> Iterato
                 except JobNotFound:
                     continue  # retention has just forgotten it
                 except DefinitionUnreadable as error:
-                    session.warn(f"{error.message}; {error.hint}")
+                    unreadable.append(error)
             running = store.totals().running
     except StoreMissing:
         if names or session.options.db or session.environment.environ.get("CRONQ_DB"):
@@ -90,14 +139,8 @@ def _alive_since(session: Session) -> Micros | None:
     return None if holder is None else holder.since
 
 
-def _summary(proofs: list[Proof], differing: int) -> str:
-    fire_times = sum(proof.fire_times for proof in proofs)
-    unproven = sum(len(proof.unproven) for proof in proofs)
-    return (
-        f"ledger {'not ' if differing else ''}proven: {_counted(len(proofs), 'job')},"
-        f" {_counted(fire_times, 'fire time')}, {_counted(differing, 'difference')}"
-        + (f", {unproven:,} unproven" if unproven else "")
-    )
+def _text(error: DefinitionUnreadable) -> str:
+    return f"{error.message}; {error.hint}"
 
 
 def _counted(number: int, noun: str) -> str:
@@ -148,11 +191,13 @@ def _rows(session: Session, proof: Proof) -> Iterator[list[str]]:
         yield [name, "wrong", "", "", "", "", run, "", wrong.text]
 
 
-def _document(proofs: list[Proof], differing: int) -> dict[str, object]:
+def _document(audit: Audit) -> dict[str, object]:
     return {
-        "proven": not differing,
-        "differences": differing,
-        "fire_times": sum(proof.fire_times for proof in proofs),
+        "proven": audit.is_proven,
+        "differences": audit.differing,
+        "unproven": audit.unproven,
+        "fire_times": sum(proof.fire_times for proof in audit.proofs),
+        "unreadable": [{"name": error.job, "text": error.message} for error in audit.unreadable],
         "jobs": [
             {
                 "name": proof.job.name,
@@ -164,7 +209,7 @@ def _document(proofs: list[Proof], differing: int) -> dict[str, object]:
                 "wrong": [{"run": wrong.run_id, "text": wrong.text} for wrong in proof.contradictions],
                 "unproven": [_difference_document(one) for one in proof.unproven],
             }
-            for proof in proofs
+            for proof in audit.proofs
         ],
     }
 

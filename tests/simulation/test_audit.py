@@ -119,6 +119,11 @@ def _total(database: Path, now: int) -> int:
 
 
 TAMPERING = {
+    "a definition cannot be read": (
+        "revision < (SELECT revision FROM job WHERE id = job_id)",
+        "UPDATE definition SET document = '{}' WHERE (job_id, revision) ="
+        " (SELECT job_id, revision FROM run WHERE id = :id)",
+    ),
     "a row is lost": (
         "fire_at IS NOT NULL AND fire_at < (SELECT max(x.fire_at) FROM run x WHERE x.job_id = run.job_id)",
         "DELETE FROM run WHERE id = :id",
@@ -216,6 +221,13 @@ def test_a_cancelled_run_whose_last_attempt_succeeded_is_a_contradiction(
 ) -> None:
     proof = tampered("UPDATE run SET outcome = 'cancelled' WHERE id = 1")
     assert proof.contradictions == (Contradiction("it is cancelled, and its last attempt is success", 1),)
+
+
+def test_a_definition_of_the_past_that_cannot_be_read_is_a_contradiction(
+    tampered: Callable[[str], Proof],
+) -> None:
+    proof = tampered("UPDATE definition SET document = '{}' WHERE revision = 1; DELETE FROM run WHERE id = 2")
+    assert Contradiction("the definition of revision 1 cannot be read") in proof.contradictions
 
 
 @pytest.mark.parametrize(
