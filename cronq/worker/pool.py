@@ -22,11 +22,13 @@ from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
 from cronq.store.base import Held
 from cronq.store.location import Place
 from cronq.worker import kernel, limits, liveness
-from cronq.worker.adoption import Adoption, EarlierAttempt, InheritedCommand, end_never_started
+from cronq.worker.adoption import Adoption, end_never_started
 from cronq.worker.base import Lost, Report
 from cronq.worker.cgroups import WorkerGroups, delegated_group
+from cronq.worker.earlier import EarlierAttempt
 from cronq.worker.endings import Begun
 from cronq.worker.files import make_folder
+from cronq.worker.inherited import InheritedCommand
 from cronq.worker.launching import launch, start_fork_server
 from cronq.worker.left_ends import end_file, leave_end, read_left_end, remove_left_end
 from cronq.worker.messages import Leaving, Ready, WorkerSetup

@@ -14,9 +14,9 @@ from cronq import clock
 from cronq.errors import InvariantError
 from cronq.model import OnCrash, Outcome
 from cronq.worker import guard, kernel, liveness
-from cronq.worker.adoption import InheritedCommand
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.endings import Begun
+from cronq.worker.inherited import InheritedCommand
 from cronq.worker.liveness import AttemptLocks, Hint
 from cronq.worker.oom import KillCounter
 from tests.unit.worker.rig import Rig, claim_of, definition, is_running, open_files_limited, shell
