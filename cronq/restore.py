@@ -15,16 +15,19 @@ from cronq.errors import SchedulerRunning, StoreBusy, UsageError
 from cronq.model import AttemptKey, Micros
 from cronq.store.backup import last_run_of, put_back
 from cronq.store.location import Place, check_file_system, check_trust
-from cronq.worker.liveness import is_attempt_alive
+from cronq.worker.liveness import is_attempt_alive, living_outside, living_workers
+
+_WORKERS_LEAVE_S = 5.0
+"""How long to wait for workers of a killed scheduler that have nothing to do: they leave at once."""
 
 
 @contextlib.contextmanager
 def nobody_at_work(place: Place) -> Iterator[None]:
-    """Hold the one-scheduler lock; no scheduler runs, none can start, and no run of an earlier one goes on.
+    """Hold the one-scheduler lock; no scheduler runs, none can start, and nothing of an earlier one goes on.
 
     Raises:
         SchedulerRunning: One does.
-        StoreBusy: Commands of a killed one still run.
+        StoreBusy: Commands or workers of a killed one still run, or `cronq lock` does.
         StoreError: The lock cannot be taken.
     """
     with contextlib.suppress(OSError):
@@ -38,16 +41,35 @@ def nobody_at_work(place: Place) -> Iterator[None]:
             hint="stop it first; nothing was changed",
         ) from error
     try:
-        alive = [key for key in _attempts(place) if is_attempt_alive(place, key)]
-        if alive:
-            numbers = ", ".join(f"#{run_id}" for run_id, _ in sorted(alive))
-            raise StoreBusy(
-                f"commands of a scheduler that was killed still run: {numbers}",
-                hint="wait for them, or let `cronq run` and `cronq cancel` end them; nothing was changed",
-            )
+        _refuse_living(place)
         yield
     finally:
         release()
+
+
+def _refuse_living(place: Place) -> None:
+    alive = [key for key in _attempts(place) if is_attempt_alive(place, key)]
+    if alive:
+        numbers = ", ".join(f"#{run_id}" for run_id, _ in sorted(alive))
+        raise StoreBusy(
+            f"commands of a scheduler that was killed still run: {numbers}",
+            hint="wait for them, or let `cronq run` and `cronq cancel` end them; nothing was changed",
+        )
+    # What they hold is written in the database that would be replaced: others could take it at the same time.
+    if outside := living_outside(place):
+        raise StoreBusy(
+            f"commands of `cronq lock` still run: {len(outside)} of them",
+            hint="wait for it to end (`cronq lock` shows who it is); nothing was changed",
+        )
+    # One that was given a run just before the scheduler was killed begins with it all the same.
+    patience_ends = clock.monotonic() + _WORKERS_LEAVE_S
+    while workers := living_workers(place):
+        if clock.monotonic() >= patience_ends:
+            raise StoreBusy(
+                f"workers of a scheduler that was killed still live: {', '.join(sorted(workers))}",
+                hint="wait for them to end; nothing was changed",
+            )
+        clock.sleep(0.01)
 
 
 def replace_database(place: Place, copy: Path, environ: Mapping[str, str], *, now: Micros) -> Path | None:
@@ -55,12 +77,14 @@ def replace_database(place: Place, copy: Path, environ: Mapping[str, str], *, no
 
     Raises:
         UsageError: The copy is the database itself.
+        StoreBusy: Somebody has begun to work with the database since.
         StoreError: The copy is unsound, or the place cannot be written or trusted.
     """
     if place.database.exists() and copy.samefile(place.database):
         raise UsageError(f"{copy} is the database itself", hint="name a copy of it")
     check_file_system(place, environ)
     check_trust(place, environ)
+    _refuse_living(place)  # once more: a person may have thought about it for long
     above = max([last_run_of(place.database), _last_logged(place), *(run for run, _ in _attempts(place))])
     suffix = f".replaced-{clock.datetime_from_us(now):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
     return put_back(copy, place, above_run=above, suffix=suffix)

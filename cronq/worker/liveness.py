@@ -84,6 +84,16 @@ def is_outside_alive(place: Place, holder: str) -> bool:
     return _is_locked(outside_file(place, holder))
 
 
+def living_outside(place: Place) -> list[str]:
+    """Return the processes outside that live or may live."""
+    return [path.stem for path in place.attempts.glob("*.outside") if _is_locked(path)]
+
+
+def living_workers(place: Place) -> list[str]:
+    """Return the workers that live or may live."""
+    return [path.stem for path in place.attempts.glob("*.worker") if _is_locked(path)]
+
+
 class AttemptLocks:
     """The locks of one worker's attempts, one after the other.
 

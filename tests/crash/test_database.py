@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from cronq import restore
+from cronq.errors import StoreBusy
+from cronq.store import Place
+from cronq.worker import liveness
 from tests.crash.program import Cronq, wait_until
 from tests.crash.test_program import assert_exact, fire_times
 
@@ -83,6 +87,40 @@ def test_restore_is_refused_while_a_command_of_a_killed_scheduler_runs(cronq: Cr
     assert cronq.rows("long") == []
     cronq("trigger", "long")
     assert cronq.rows("long")[0]["id"] == 2, "a run number was given twice"
+
+
+def test_restore_is_refused_while_a_named_lock_is_held_outside(cronq: Cronq, tmp_path: Path) -> None:
+    gate, copy = tmp_path / "gate", tmp_path / "copy.db"
+    os.mkfifo(gate)
+    cronq("add", "job", "every 1h", "--lock", "db", "--", "true")
+    cronq("backup", str(copy))
+    words = cronq.argv("lock", "db", "--", "sh", "-c", f"echo held; read answer < {gate}")
+    with subprocess.Popen(words, env=cronq.environ(), stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        try:
+            told = cronq("restore", str(copy), "--yes", code=5)
+        finally:
+            gate.write_text("go\n")
+        assert "commands of `cronq lock` still run: 1 of them\n" in told
+        assert "nothing was changed" in told
+        assert holder.wait() == 0
+    cronq("restore", str(copy), "--yes")
+
+
+def test_restore_is_refused_while_a_worker_lives(
+    cronq: Cronq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cronq("add", "job", "every 1h", "--", "true")
+    place = Place(cronq.database, tmp_path / "logs", "test")
+    place.attempts.mkdir(mode=0o700)
+    lock = liveness.take_lock(liveness.worker_file(place, "w1"))
+    monkeypatch.setattr("cronq.restore._WORKERS_LEAVE_S", 0.0)
+    with pytest.raises(StoreBusy, match="still live: w1"), restore.nobody_at_work(place):
+        pytest.fail("somebody is at work")
+    os.close(lock)
+    with restore.nobody_at_work(place):
+        pass
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
