@@ -176,7 +176,11 @@ class Scheduler:
         now = self._steps.look()
         self.store.follow_clock_back(None, now=now)
         self._life = self.store.scheduler_started(
-            pid=os.getpid(), boot_id=self.boot_id, version=__version__, now=now
+            pid=os.getpid(),
+            boot_id=self.boot_id,
+            version=__version__,
+            slots=self.options.slots,
+            now=now,
         )
         found = self.store.held()
         for held in found:

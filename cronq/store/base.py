@@ -477,7 +477,7 @@ class Store(Protocol):
         Only those made shortly before are looked at, as many as bounds the time this takes.
         """
 
-    def scheduler_started(self, *, pid: int, boot_id: str, version: str, now: Micros) -> int:
+    def scheduler_started(self, *, pid: int, boot_id: str, version: str, slots: int, now: Micros) -> int:
         """Remember that a scheduler began its life; return its number."""
 
     def scheduler_stopped(self, life: int, *, now: Micros) -> None:

@@ -354,6 +354,11 @@ HOLD_REMOVE_OUTSIDE = "DELETE FROM hold WHERE holder = ?"
 HOLD_OUTSIDE = "SELECT DISTINCT holder FROM hold WHERE holder IS NOT NULL"
 HOLD_OUTSIDE_IF_QUEUED = f"{HOLD_OUTSIDE} AND EXISTS (SELECT 1 FROM run WHERE state = 'queued')"
 
+# `cronq lock`: in how many slots nothing runs. The newest row; index run_running.
+SLOTS_FREE = """
+SELECT slots - (SELECT count(*) FROM run WHERE state = 'running') FROM scheduler ORDER BY id DESC LIMIT 1
+"""
+
 # `cronq lock`, `list`: who stands in line. The whole queue is walked; only people ask.
 RUN_IN_LINE = """
 SELECT r.id, r.job_id, j.name, j.max_running,

@@ -82,7 +82,9 @@ ORDER BY r.id DESC
 """
 
 # Scheduler, at its start and end. Primary key.
-LIFE_ADD = "INSERT INTO scheduler (started_at, pid, boot_id, version) VALUES (?, ?, ?, ?) RETURNING id"
+LIFE_ADD = """
+INSERT INTO scheduler (started_at, pid, boot_id, version, slots) VALUES (?, ?, ?, ?, ?) RETURNING id
+"""
 LIFE_END = "UPDATE scheduler SET stopped_at = ? WHERE id = ?"
 LIFE_FORGET = "DELETE FROM scheduler WHERE id <= ?"
 

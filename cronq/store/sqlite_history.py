@@ -104,10 +104,10 @@ class HistorySide(PeopleSide):
             for number, job, queued_at, started_at, locks in self._all(queries.PAST_BYSTANDERS, values)
         ]
 
-    def scheduler_started(self, *, pid: int, boot_id: str, version: str, now: Micros) -> int:
+    def scheduler_started(self, *, pid: int, boot_id: str, version: str, slots: int, now: Micros) -> int:
         """Remember that a scheduler began its life; return its number."""
         with transaction(self._db, self._path):
-            (life,) = self._one(queries.LIFE_ADD, (now, pid, boot_id, version))
+            (life,) = self._one(queries.LIFE_ADD, (now, pid, boot_id, version, slots))
             self._db.execute(queries.LIFE_FORGET, (life - KEPT_LIVES,))
         return int(life)
 

@@ -183,13 +183,17 @@ class LockSide(Ledger):
         live = [hold for hold in holds if (hold.run_id, hold.attempt) not in ignored]
         book = LockBook(dict(self._all(queries.LOCK_LIST)), _taken(live), {})
         # Those ahead who could go are waited for, those who are held up elsewhere are not: a process outside
-        # may hold another lock around this one, and the one ahead may be waiting for just that.
+        # may hold another lock around this one, or sit in a slot, and the one ahead may wait for just that.
         ahead: list[tuple[Micros, list[str]]] = list(before)
-        if runs_come_first:
+        if runs_come_first and self._has_free_slot():
             ahead += [(run.since, run.locks) for run in self._in_line(now) if run.since <= asked_at]
         for since, wanted in sorted(ahead):
             book.take_if_free(wanted, since)
         return book.take_if_free(names, asked_at)
+
+    def _has_free_slot(self) -> bool:
+        row = self._maybe(queries.SLOTS_FREE)
+        return row is None or row[0] > 0
 
     def _line_before(
         self, holder: str, holds: Sequence[_Hold]

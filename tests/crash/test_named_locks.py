@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -113,6 +114,21 @@ def test_killed_holder_frees_the_lock_for_a_run_but_only_when_its_command_is_dea
         assert waiting(cronq) == ["backup"]
         os.kill(command, signal.SIGKILL)
         assert running.wait_for("attempt_finished", job="backup")["outcome"] == "success"
+
+
+def test_job_takes_a_lock_for_which_a_run_waits_that_has_no_slot(cronq: Cronq, gate: Path) -> None:
+    cronq("add", "inner", "every 1h", "--lock", "db:1", "--", "true")
+    environ = cronq.environ()
+    named = [f"{name}={environ[name]}" for name in ("PYTHONPATH", "CRONQ_DB") if name in environ]
+    lock = shlex.join(["env", *named, *cronq.argv("lock", "db", "--", "true")])
+    cronq("add", "outer", "every 1h", "--timeout", "20s", "--shell", f"read answer < {gate}; {lock}")
+    with cronq.run("--workers", "1") as running:
+        cronq("trigger", "outer")
+        running.wait_for("attempt_started", job="outer")
+        cronq("trigger", "inner")
+        gate.write_text("go\n")
+        assert running.wait_for("attempt_finished")["outcome"] == "success"
+        assert running.wait_for("attempt_finished")["job"] == "inner"
 
 
 @linux_only

@@ -64,6 +64,8 @@ CREATE TABLE scheduler (
     stopped_at INTEGER,
     pid        INTEGER NOT NULL,
     boot_id    TEXT    NOT NULL,
-    version    TEXT    NOT NULL
+    version    TEXT    NOT NULL,
+    -- Attempts at a time.
+    slots      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX scheduler_started ON scheduler (started_at);

@@ -160,12 +160,12 @@ def test_lives_of_schedulers_are_told_and_the_oldest_forgotten(store: Store) -> 
     def lives(start: int, end: int) -> list[tuple[int, int | None]]:
         return [(one.started_at, one.stopped_at) for one in store.lives(start, end)]
 
-    first = store.scheduler_started(pid=1, boot_id="b", version="1", now=NOW)
+    first = store.scheduler_started(pid=1, boot_id="b", version="1", slots=1, now=NOW)
     store.scheduler_stopped(first, now=NOW + 5)
-    store.scheduler_started(pid=2, boot_id="b", version="1", now=NOW + 10)
+    store.scheduler_started(pid=2, boot_id="b", version="1", slots=1, now=NOW + 10)
     assert lives(NOW + 7, NOW + 20) == [(NOW, NOW + 5), (NOW + 10, None)]
     assert lives(NOW + 15, NOW + 20) == [(NOW + 10, None)]
     assert lives(0, NOW - 1) == []
     for n in range(KEPT_LIVES):
-        store.scheduler_started(pid=3, boot_id="b", version="1", now=NOW + 20 + n)
+        store.scheduler_started(pid=3, boot_id="b", version="1", slots=1, now=NOW + 20 + n)
     assert len(lives(0, NOW + MINUTE)) == KEPT_LIVES

@@ -182,6 +182,19 @@ def test_dead_attempt_whose_run_has_another_one_since_is_not_ignored(store: Stor
     assert not take(store, "p1", ignored={first.key}, runs_come_first=False)
 
 
+def test_queued_run_that_has_no_slot_keeps_nobody_outside_waiting(store: Store) -> None:
+    add(store, "outer")
+    add(store, "inner", LockWish("db", 1))
+    trigger(store, "outer", "inner")
+    store.scheduler_started(slots=2, pid=1, boot_id=BOOT, version="1", now=NOW)
+    (outer,) = claim(store, workers=1)
+    assert outer.run.job == "outer"
+    store.ask_locks(["db"], "p1", "x", now=NOW + SECOND)
+    assert not take(store, "p1"), "the run could start"
+    store.scheduler_started(slots=1, pid=1, boot_id=BOOT, version="1", now=NOW)
+    assert take(store, "p1"), "else each would wait for the other: the command may be that of the outer run"
+
+
 def test_command_inside_a_lock_can_take_another_for_which_a_run_waits_with_both(store: Store) -> None:
     add(store, "both", LockWish("db", 1), LockWish("gpu", 1))
     store.ask_locks(["db"], "outer", "x", now=NOW)

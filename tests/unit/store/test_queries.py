@@ -40,6 +40,7 @@ WALKS: dict[str, set[str]] = {
     # Partial indexes that hold nothing but what is asked for.
     "JOB_KEPT_COUNT": {"SCAN job USING INDEX job_keep"},
     "JOB_STARTUP": {"SCAN job USING INDEX job_startup"},
+    "SLOTS_FREE": RUNNING | {"SCAN scheduler"},  # backwards, to the first row
     "RUN_ANY_WORK": RUNNING | {"SCAN r USING INDEX run_available", "SCAN r USING INDEX run_waiting"},
     # The few jobs that are known to be full come as one JSON list.
     "RUN_CLAIMABLE": {"SCAN r USING INDEX run_queue", "SCAN json_each VIRTUAL TABLE INDEX 1:"},
