@@ -1,4 +1,4 @@
-"""A command whose worker was killed: the scheduler, its new parent, waits for it and learns all of its end."""
+"""A command whose worker was killed: the scheduler, its new parent, waits for it and learns how it ended."""
 
 from __future__ import annotations
 

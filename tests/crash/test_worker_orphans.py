@@ -37,8 +37,8 @@ class Scheduler:
         )
         self._buffer = b""
 
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """Return the next event of this name; others before it are dropped."""
+    def wait_for(self, *events: str) -> dict[str, Any]:
+        """Return the next event of one of these names; others before it are dropped."""
         assert self.process.stdout is not None
         deadline = clock.monotonic() + PATIENCE_S
         while True:
@@ -46,14 +46,22 @@ class Scheduler:
             if separator:
                 self._buffer = rest
                 found: dict[str, Any] = json.loads(line)
-                if found["event"] == event:
+                if found["event"] in events:
                     return found
                 continue
             ready, _, _ = select.select([self.process.stdout], [], [], deadline - clock.monotonic())
-            assert ready, f"no {event}"
+            assert ready, f"no {events}"
             data = os.read(self.process.stdout.fileno(), 65536)
-            assert data, f"the scheduler ended before {event}"
+            assert data, f"the scheduler ended before {events}"
             self._buffer += data
+
+    def wait_for_all(self, *events: str) -> dict[str, dict[str, Any]]:
+        """Return the next event of each of these names, in whatever order they come."""
+        found: dict[str, dict[str, Any]] = {}
+        while missing := set(events) - found.keys():
+            one = self.wait_for(*missing)
+            found[one["event"]] = one
+        return found
 
     def order(self, word: str) -> None:
         assert self.process.stdin is not None
@@ -187,10 +195,8 @@ def test_next_scheduler_leaves_a_living_worker_to_its_work(
     second.order("adopt")
     assert second.wait_for("adopted")["alive"]
     gate.write_text("ended\n")
-    second.wait_for("rang")
-    assert run_of(database, run_id).run.reason == "exit 23"
-    # What the second scheduler thinks of it comes too late, and changes nothing.
-    assert second.wait_for("ended")["recorded"] == 0
+    # The worker writes and rings; what the second scheduler thinks of it comes too late, and changes nothing.
+    assert second.wait_for_all("rang", "ended")["ended"]["recorded"] == 0
     assert run_of(database, run_id).run.reason == "exit 23"
 
 
