@@ -38,6 +38,8 @@ class Kind(StrEnum):
     """A row whose count, or whose last fire time, is not that of the fire times it spans."""
     ORDER = "order"
     """A row that was written before the row of an earlier fire time."""
+    REVISION = "revision"
+    """A row that names another definition than the one that was in force."""
     UNCOMPUTABLE = "uncomputable"
     """A definition whose fire times cannot be computed any more."""
 
@@ -71,6 +73,7 @@ class Recorded(NamedTuple):
     Attributes:
         became: Its outcome, or its state if it is not done.
         is_last_known: The fire times right after it could not be computed when it was written.
+        revision: The definition that it names; None: not asked for.
     """
 
     run_id: int
@@ -79,6 +82,7 @@ class Recorded(NamedTuple):
     fire_count: int
     became: str = ""
     is_last_known: bool = False
+    revision: int | None = None
 
 
 class Difference(NamedTuple):
@@ -154,11 +158,17 @@ class _Rows:
             yield Difference(Kind.EXTRA, row.fire_at, row.last_fire_at, row.fire_count, run_id=row.run_id)
             self._next = next(self._rows, None)
 
-    def is_in_order(self, row: Recorded) -> bool:
-        """Return whether a row was written after those before it: fire times are decided in order."""
-        is_newest = row.run_id > self._newest
+    def misplaced(self, row: Recorded, era: Era) -> Iterator[Difference]:
+        """Yield what is wrong with the place of a row, whatever the fire times of its era.
+
+        Fire times are decided in order, so it was written after those before it; and by the definition in
+        force.
+        """
+        if row.run_id <= self._newest:
+            yield _about(row, Kind.ORDER, era)
         self._newest = max(self._newest, row.run_id)
-        return is_newest
+        if row.revision not in {None, era.revision}:
+            yield _about(row, Kind.REVISION, era)._replace(is_certain=True)
 
 
 class _Expected:
@@ -208,8 +218,7 @@ def _within(era: Era, rows: _Rows, low: Micros, high: Micros) -> Iterator[Differ
             yield Difference(Kind.MISSING, first, last, count, revision=era.revision, is_certain=is_certain)
 
     for row in rows.before(high):
-        if not rows.is_in_order(row):
-            yield _about(row, Kind.ORDER, era)
+        yield from rows.misplaced(row, era)
         if row.fire_at == expected.head and row.fire_count == 1 and row.last_fire_at == row.fire_at:
             expected.step()
         else:
@@ -249,6 +258,5 @@ def _uncomputable(era: Era, rows: _Rows, low: Micros, high: Micros) -> Iterator[
     count = 0
     for row in rows.before(high):
         count += 1
-        if not rows.is_in_order(row):
-            yield _about(row, Kind.ORDER, era)
+        yield from rows.misplaced(row, era)
     yield Difference(Kind.UNCOMPUTABLE, low, high - 1, count, revision=era.revision, is_certain=False)

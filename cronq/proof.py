@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from cronq.audit import Difference, Era, Recorded, differences
+from cronq.clock import datetime_from_us
 from cronq.errors import CronqError
 from cronq.model import SECOND, Job, Micros
 from cronq.schedule.zones import tzdata_version
@@ -169,6 +170,18 @@ def _about_job(job: Job, now: Micros, alive_since: Micros | None) -> Iterator[Co
 
 
 def _about_revisions(past: Past) -> Iterator[Contradiction]:
+    """Yield what is wrong with the definitions by themselves.
+
+    None is ever removed, and the first is as old as the job.
+    """
+    there = {one.revision for one in past.revisions}
+    lost = [number for number in range(1, past.job.revision) if number not in there]
+    if lost:
+        more = f", and {len(lost) - 1:,} more" if lost[1:] else ""
+        yield Contradiction(f"its definition of revision {lost[0]} is not there{more}")
+    elif past.revisions[0].since != past.job.created_at:
+        since, created = (datetime_from_us(at) for at in (past.revisions[0].since, past.job.created_at))
+        yield Contradiction(f"its first definition is of {since}, and the job of {created}")
     for one in past.revisions:
         if one.definition is None:
             yield Contradiction(f"the definition of revision {one.revision} cannot be read")

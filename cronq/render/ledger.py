@@ -28,6 +28,8 @@ def difference_text(one: Difference, zone: tzinfo) -> str:
         return f"{run} is about {counted}, {span}; there are {one.expected}"
     if one.kind is Kind.ORDER:
         return f"{run}, about {span}, was written before the row of an earlier fire time"
+    if one.kind is Kind.REVISION:
+        return f"{run}, about {span}, does not name revision {one.revision}, which was in force"
     return f"revision {one.revision} cannot be computed any more; {count_of(one.fire_count, 'row')} of it"
 
 

@@ -1,12 +1,12 @@
 """The statements about the past: what was in force when, what is recorded of it, and who was there."""
 
-from cronq.store.queries import JOB_COLUMNS, JOB_FROM, RUN_COLUMNS, RUN_FROM
+from cronq.store.queries import JOB_COLUMNS, RUN_COLUMNS, RUN_FROM
 
-# `audit`, `why`. Primary keys; removed jobs included.
+# `audit`, `why`. Primary keys; removed jobs included, and one whose definition is lost: it must not vanish.
 PAST_JOB = f"""
 SELECT {JOB_COLUMNS}, j.pruned_before, (SELECT x.last_fire_at FROM run x
     WHERE x.job_id = j.id AND x.fire_at IS NOT NULL ORDER BY x.fire_at DESC LIMIT 1)
-{JOB_FROM} WHERE j.id = ?
+FROM job j LEFT JOIN definition d ON d.job_id = j.id AND d.revision = j.revision WHERE j.id = ?
 """
 PAST_REVISIONS = """
 SELECT revision, since, document, tzdata FROM definition WHERE job_id = ? ORDER BY revision
@@ -16,7 +16,8 @@ PAST_IDS = "SELECT id FROM job ORDER BY name, id"
 # `audit`. UNIQUE (job_id, fire_at) gives the order. A row that begins before the instant may reach beyond it;
 # there is one such at most, the last that begins before.
 PAST_RECORDED = """
-SELECT id, fire_at, last_fire_at, fire_count, coalesce(outcome, state), reason = :uncomputable FROM run
+SELECT id, fire_at, last_fire_at, fire_count, coalesce(outcome, state), reason = :uncomputable, revision
+FROM run
 WHERE job_id = :job_id AND last_fire_at > :after AND fire_at >= coalesce(
     (SELECT max(x.fire_at) FROM run x WHERE x.job_id = :job_id AND x.fire_at <= :after), :after)
 ORDER BY fire_at

@@ -33,8 +33,10 @@ def job_from_row(row: Row) -> Job:
     )
 
 
-def definition_in(document: str, job_id: int, job: str, run_id: int | None = None) -> Definition:
+def definition_in(document: str | None, job_id: int, job: str, run_id: int | None = None) -> Definition:
     """Return the definition of a job, or of a run of it. Raises: DefinitionUnreadable."""
+    if document is None:
+        raise DefinitionUnreadable.of("it is not there", job_id=job_id, job=job, run_id=run_id)
     try:
         return definition_from_document(document)
     except StoreCorrupt as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cronq.audit import Kind
+from cronq.errors import DefinitionUnreadable
 from cronq.model import SECOND, CatchUp, Outcome, Overlap
 from cronq.proof import Contradiction, Proof, prove
 from cronq.rezone import follow_zone_data
@@ -119,6 +120,19 @@ def _total(database: Path, now: int) -> int:
 
 
 TAMPERING = {
+    "a definition is lost": (
+        "revision < (SELECT revision FROM job WHERE id = job_id)",
+        "DELETE FROM definition WHERE (job_id, revision) = (SELECT job_id, revision FROM run WHERE id = :id)",
+    ),
+    "a row is of another revision": (
+        "fire_at IS NOT NULL AND revision < (SELECT revision FROM job WHERE id = job_id)",
+        "UPDATE run SET revision = revision + 1 WHERE id = :id",
+    ),
+    "a job is younger": (
+        "fire_at IS NOT NULL",
+        "UPDATE job SET created_at = (SELECT last_fire_at FROM run WHERE id = :id)"
+        " WHERE id = (SELECT job_id FROM run WHERE id = :id)",
+    ),
     "a definition cannot be read": (
         "revision < (SELECT revision FROM job WHERE id = job_id)",
         "UPDATE definition SET document = '{}' WHERE (job_id, revision) ="
@@ -228,6 +242,45 @@ def test_a_definition_of_the_past_that_cannot_be_read_is_a_contradiction(
 ) -> None:
     proof = tampered("UPDATE definition SET document = '{}' WHERE revision = 1; DELETE FROM run WHERE id = 2")
     assert Contradiction("the definition of revision 1 cannot be read") in proof.contradictions
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            "PRAGMA foreign_keys = OFF; DELETE FROM run WHERE revision = 1;"
+            " DELETE FROM definition WHERE revision = 1",
+            "its definition of revision 1 is not there",
+        ),
+        ("DELETE FROM definition WHERE revision = 2", "its definition of revision 2 is not there"),
+        (
+            "UPDATE definition SET since = since + 3600000000 WHERE revision = 1;"
+            " DELETE FROM run WHERE id < 7",
+            "its first definition is of 2026-03-02 01:00:00+00:00, and the job of 2026-03-02 00:00:00+00:00",
+        ),
+        (
+            "UPDATE job SET created_at = created_at + 3600000000; DELETE FROM run WHERE id < 7",
+            "its first definition is of 2026-03-02 00:00:00+00:00, and the job of 2026-03-02 01:00:00+00:00",
+        ),
+    ],
+)
+def test_a_job_whose_first_definition_is_not_its_own_is_a_contradiction(
+    tampered: Callable[[str], Proof], change: str, text: str
+) -> None:
+    assert Contradiction(text) in tampered(change).contradictions
+
+
+def test_a_job_whose_definition_is_lost_does_not_vanish(tampered: Callable[[str], Proof]) -> None:
+    with pytest.raises(DefinitionUnreadable, match="the definition of `job` in the database cannot be read"):
+        tampered("DELETE FROM definition WHERE revision = 3")
+
+
+def test_a_row_that_names_another_definition_than_that_in_force_is_a_difference(
+    tampered: Callable[[str], Proof],
+) -> None:
+    proof = tampered("UPDATE run SET revision = 1 WHERE revision = 2 AND id % 2")
+    assert proof.differences
+    assert {(one.kind, one.revision) for one in proof.differences} == {(Kind.REVISION, 2)}
 
 
 @pytest.mark.parametrize(
