@@ -36,7 +36,7 @@ from cronq.steps import ClockSteps, on_this_clock
 from cronq.store import Held, Store
 from cronq.store.base import DueJob
 from cronq.timing import placement_of, times_of
-from cronq.worker.base import Workers
+from cronq.worker.base import Trouble, Workers
 
 DUE_BATCH = 500
 """Jobs decided between two looks at the workers, so that a herd at midnight does not deafen the loop."""
@@ -317,6 +317,8 @@ class Scheduler:
                 self._pending.starts.append(report)
             elif isinstance(report, AttemptEnd):
                 self._pending.ends.append(on_this_clock(report, now))
+            elif isinstance(report, Trouble):
+                self._reporter.notice(now, report.level, report.message)
             else:
                 run_id = report.key[0] if report.key else None
                 self._tell(events.WorkerLost(now, report.worker, run_id, report.exit_code))

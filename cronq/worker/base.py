@@ -19,7 +19,15 @@ class Lost:
     exit_code: int | None
 
 
-Report = AttemptStart | AttemptEnd | Lost
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that people should know about the pool itself."""
+
+    level: str
+    message: str
+
+
+Report = AttemptStart | AttemptEnd | Lost | Trouble
 
 
 class Workers(Protocol):

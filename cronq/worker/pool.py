@@ -23,10 +23,10 @@ from cronq.store.base import Held
 from cronq.store.location import Place
 from cronq.worker import kernel, limits, liveness
 from cronq.worker.adoption import Adoption, end_never_started
-from cronq.worker.base import Lost, Report
+from cronq.worker.base import Lost, Report, Trouble
 from cronq.worker.cgroups import WorkerGroups, delegated_group
 from cronq.worker.earlier import EarlierAttempt
-from cronq.worker.endings import Begun
+from cronq.worker.endings import Begun, describe
 from cronq.worker.files import make_folder
 from cronq.worker.inherited import InheritedCommand
 from cronq.worker.launching import launch, start_fork_server
@@ -42,6 +42,8 @@ MAX_STARTING: Final = 2
 _START_BOUND_S = 30.0
 _START_AGAIN_S = 0.1
 _START_AGAIN_MAX_S = 5.0
+_STARTS_IN_VAIN = 2
+"""One more in a row, and people are told; a start that failed once is tried again a moment later."""
 _CLOSE_BOUND_S = 2.0
 MOST_ATTEMPTS: Final = 5_000
 """Attempts of one worker. Each callable gets an environment of its own, some 500 bytes of it new, and the C
@@ -329,6 +331,8 @@ class Pool:
             return
         now = self._clock.monotonic()
         if isinstance(message, Ready):
+            if self._failed_starts > _STARTS_IN_VAIN:
+                self._reports.append(Trouble("info", "workers can be started again"))
             self._failed_starts = 0
             if slot.phase is Phase.STARTING:
                 slot.become_idle(now)
@@ -354,7 +358,7 @@ class Pool:
         if exit_code != 0 or slot.phase not in {Phase.LEAVING, Phase.IDLE}:
             self._reports.append(Lost(slot.name, slot.key, exit_code))
         if slot.phase is Phase.STARTING:
-            self._put_off_starts()
+            self._put_off_starts("it died at once")
         elif slot.end is not None:
             self._unrecorded[slot.end.key] = slot.end
         elif slot.phase is Phase.BUSY:
@@ -456,14 +460,17 @@ class Pool:
         try:
             setup = WorkerSetup(name, self._place, self._boot_id, self._open_files, self._most_attempts)
             process, pipe = launch(setup)
-        except OSError:
-            self._put_off_starts()
+        except OSError as error:
+            self._put_off_starts(describe(error))
             return
         slot = self._slots[name] = Slot(name, process, pipe, now)
         self._selector.register(pipe, selectors.EVENT_READ, slot)
         self._selector.register(slot.death_fd, selectors.EVENT_READ, slot)
 
-    def _put_off_starts(self) -> None:
+    def _put_off_starts(self, reason: str) -> None:
+        if self._failed_starts == _STARTS_IN_VAIN:
+            message = f"no worker can be started ({reason}): what is queued waits"
+            self._reports.append(Trouble("error", message))
         delay_s = min(_START_AGAIN_S * 2**self._failed_starts, _START_AGAIN_MAX_S)
         self._failed_starts = min(self._failed_starts + 1, 16)
         self._start_at = self._clock.monotonic() + delay_s

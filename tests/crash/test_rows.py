@@ -95,6 +95,7 @@ def test_row_fd_exhaustion_leaves_runs_queued_and_then_runs_them(cronq: Cronq) -
         wait_until(lambda: len(list(open_files.iterdir())) >= 34, "no room for more")
         states = {run["state"] for run in cronq.rows("job")}
         assert states == {"queued", "running"}
+        assert "no worker can be started" in running.wait_for("notice", level="error")["message"]
         gate.touch()
         assert running.ended() == 0
     assert [run["outcome"] for run in cronq.rows("job")] == ["success"] * 14

@@ -25,7 +25,7 @@ from cronq.model import (
 from cronq.store.location import Place
 from cronq.waiting import SystemClock
 from cronq.worker import kernel
-from cronq.worker.base import Lost
+from cronq.worker.base import Lost, Trouble
 from cronq.worker.pool import Pool
 
 PATIENCE_S = 60.0
@@ -81,6 +81,7 @@ class Rig:
         self.starts: dict[AttemptKey, AttemptStart] = {}
         self.ends: dict[AttemptKey, AttemptEnd] = {}
         self.lost: list[Lost] = []
+        self.troubles: list[Trouble] = []
         self.acknowledges = True
         self._number = 0
         self.pool.start()
@@ -95,6 +96,8 @@ class Rig:
                 self.ends[report.key] = report
                 if self.acknowledges:
                     self.pool.acknowledge([report.key])
+            elif isinstance(report, Trouble):
+                self.troubles.append(report)
             else:
                 self.lost.append(report)
         wake = min(deadline for deadline in (until, self.pool.deadline()) if deadline is not None)

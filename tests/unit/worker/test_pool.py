@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -13,7 +14,7 @@ import pytest
 from cronq import clock
 from cronq.errors import InvariantError
 from cronq.model import OnCrash, Outcome
-from cronq.worker import guard, kernel, liveness
+from cronq.worker import guard, kernel, liveness, pool
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.endings import Begun
 from cronq.worker.inherited import InheritedCommand
@@ -286,3 +287,26 @@ def test_what_a_command_left_that_ended_before_its_worker_was_killed_is_ended(ri
     end = rig.end_of(claim.key)
     assert (end.outcome, end.reason) == (Outcome.ABANDONED, "worker killed")
     assert not is_running(left)
+
+
+def test_workers_that_cannot_be_started_are_told_once_and_so_is_their_return(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.wait(rig.pool.idle)
+    fails = 0
+
+    def fail(_setup: object) -> None:
+        nonlocal fails
+        fails += 1
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(pool, "launch", fail)
+    rig.pool.want(3)
+    rig.wait(lambda: fails >= 5)
+    assert [trouble.message for trouble in rig.troubles] == [
+        "no worker can be started (EAGAIN Resource temporarily unavailable): what is queued waits"
+    ]
+    monkeypatch.undo()
+    rig.wait(lambda: len(rig.pool.idle()) > 1)
+    rig.wait(lambda: len(rig.troubles) > 1)
+    assert rig.troubles[1].message == "workers can be started again"
