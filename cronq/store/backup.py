@@ -241,10 +241,8 @@ def put_back(copy: Path, place: Place, *, above_run: int, suffix: str) -> Path |
 
 def empty_log(database: Path) -> None:
     """Move what is in the write-ahead log into the database, if that can still be done."""
-    if not database.exists():
-        return
     with contextlib.suppress(sqlite3.Error):
-        connection = sqlite3.connect(database, isolation_level=None, timeout=1.0)
+        connection = _opened_there(database)
         try:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
@@ -254,9 +252,15 @@ def empty_log(database: Path) -> None:
 def last_run_of(database: Path) -> int:
     """Return the highest run number that a database gave, as far as it can be read."""
     with contextlib.suppress(sqlite3.Error, StoreError):
-        connection = sqlite3.connect(database, isolation_level=None, timeout=1.0)
+        connection = _opened_there(database)
         try:
             return _last_run(connection)
         finally:
             connection.close()
     return 0
+
+
+def _opened_there(database: Path) -> sqlite3.Connection:
+    # Without `mode`, SQLite would make an empty file where there is none (sqlite.org/uri.html).
+    uri = f"file:{quoted(database)}?mode=rw"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=1.0)
