@@ -39,7 +39,10 @@ def shared(
     json: Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only names or numbers.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
-    color: Annotated[ColorChoice | None, typer.Option("--color", metavar="WHEN", help="Use colours.")] = None,
+    color: Annotated[
+        ColorChoice | None,
+        typer.Option("--color", metavar="auto|always|never", help="Use colours (default: auto)."),
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Tab-separated, as into a pipe.")] = False,
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="Print the header of a table, or not.")

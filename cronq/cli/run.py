@@ -35,7 +35,9 @@ class Output(StrEnum):
 
 def command(
     ctx: typer.Context,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Runs at a time.")] = 32,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", help="Runs at a time (default: 32).")
+    ] = 32,
     for_: Annotated[
         str | None, typer.Option("--for", metavar="DURATION", help="Stop after this long.")
     ] = None,
@@ -43,16 +45,23 @@ def command(
         bool, typer.Option("--until-idle", help="Stop when nothing is due, queued or running.")
     ] = False,
     drain: Annotated[
-        str, typer.Option("--drain", metavar="DURATION", help="How long running jobs may finish at the end.")
+        str,
+        typer.Option(
+            "--drain", metavar="DURATION", help="How long running jobs may finish at the end (default: 30s)."
+        ),
     ] = "30s",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the decisions of the next hour, and act on none.")
     ] = False,
     log_format: Annotated[
-        LogFormat, typer.Option("--log-format", metavar="FORMAT", help="How to write events.")
+        LogFormat,
+        typer.Option("--log-format", metavar="auto|text|json", help="How to write events (default: auto)."),
     ] = LogFormat.AUTO,
     output: Annotated[
-        Output, typer.Option("--output", metavar="WHICH", help="Show the last lines of which runs.")
+        Output,
+        typer.Option(
+            "--output", metavar="fail|all|none", help="Show the last lines of which runs (default: fail)."
+        ),
     ] = Output.FAIL,
 ) -> int:
     """Fire the jobs when they are due, and keep the ledger, until told to stop.
