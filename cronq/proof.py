@@ -48,6 +48,8 @@ class Proof(NamedTuple):
         unproven: Such as rest on rules that are not those of now, at most `MOST`.
         contradictions: Between rows.
         more: How many differences there are beyond those that are kept.
+        since: Fire times before this were not looked at.
+        pruned_before: Fire times before this may have been removed by retention; None: none has.
     """
 
     job: Job
@@ -56,6 +58,8 @@ class Proof(NamedTuple):
     unproven: tuple[Difference, ...]
     contradictions: tuple[Contradiction, ...]
     more: int = 0
+    since: Micros = 0
+    pruned_before: Micros | None = None
 
     @property
     def fire_times(self) -> int:
@@ -86,7 +90,9 @@ def prove(
     """
     with store.reading():
         past = store.past(job_id)
-        start = _start(past, since)
+        begin = max(at for at in (past.job.created_at, past.pruned_before, since) if at is not None)
+        # Nothing was due yet at the instant in which it was added.
+        start = begin if begin == past.job.created_at else begin - 1
         accounted: Counter[str] = Counter()
         recorded = _tallied(store.recorded(job_id, start), accounted)
         known, unproven, more = list[Difference](), list[Difference](), 0
@@ -100,17 +106,15 @@ def prove(
         contradictions = [
             *_about_job(past.job, now, alive_since),
             *_about_revisions(past),
+            *_about_retention(past),
             *map(_said, store.misfits(job_id, queued_since)),
             *_about_exits(store, past, queued_since),
         ]
-        return Proof(past.job, accounted, tuple(known), tuple(unproven), tuple(contradictions), more)
-
-
-def _start(past: Past, since: Micros | None) -> Micros:
-    """Return the instant after which every fire time has to be there."""
-    bounds = [past.job.created_at]
-    bounds += [bound - 1 for bound in (past.pruned_before, since) if bound is not None]
-    return max(bounds)
+        return Proof(
+            *(past.job, accounted, tuple(known), tuple(unproven), tuple(contradictions), more),
+            since=begin,
+            pruned_before=past.pruned_before,
+        )
 
 
 def _end(past: Past, now: Micros) -> Micros:
@@ -185,6 +189,16 @@ def _about_revisions(past: Past) -> Iterator[Contradiction]:
     for one in past.revisions:
         if one.definition is None:
             yield Contradiction(f"the definition of revision {one.revision} cannot be read")
+
+
+def _about_retention(past: Past) -> Iterator[Contradiction]:
+    """Yield a removal that retention never does: the newest fire time stays, as long as the job is there.
+
+    Whether what is before it was removed by retention or by somebody else, nobody can tell.
+    """
+    before, last = past.pruned_before, past.last_fire_at
+    if before is not None and past.job.removed_at is None and (last is None or last < before):
+        yield Contradiction(f"no fire time is recorded since it was pruned up to {datetime_from_us(before)}")
 
 
 def _about_exits(store: Store, past: Past, since: Micros) -> Iterator[Contradiction]:

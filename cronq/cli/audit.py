@@ -14,7 +14,7 @@ from cronq.errors import DefinitionUnreadable, ExitCode, JobNotFound, StoreMissi
 from cronq.lock import is_held, read_holder
 from cronq.render.ledger import difference_text
 from cronq.render.text import Tone, Word, count_of, plain
-from cronq.render.times import iso
+from cronq.render.times import full, iso
 
 if TYPE_CHECKING:
     from cronq.audit import Difference
@@ -39,6 +39,9 @@ def command(
     Each instant is judged by the definition that was in force then; removed jobs are included, and a
     scheduler may be running. Exit code 1 if anything differs, or is unproven: what rests on zone data that
     are not those in use, or cannot be computed any more.
+
+    Proven is that each fire time has one row, and that rows, attempts, exit codes and definitions agree; not
+    that a row is true where nothing else tells of it, as of a skip, nor what was there before retention.
     """
     session = Session.of(ctx)
     asked = None if since is None else instant_of(session, since)
@@ -98,11 +101,13 @@ class Audit(NamedTuple):
     def summary(self) -> str:
         """Return the last line."""
         fire_times = sum(proof.fire_times for proof in self.proofs)
+        pruned = sum(proof.since == proof.pruned_before for proof in self.proofs)
         verdict = "not proven" if self.differing else "proven in part" if self.unproven else "proven"
         return (
             f"ledger {verdict}: {_counted(len(self.proofs) + len(self.unreadable), 'job')},"
             f" {_counted(fire_times, 'fire time')}, {_counted(self.differing, 'difference')}"
             + (f", {self.unproven:,} unproven" if self.unproven else "")
+            + (f"; {_counted(pruned, 'job')} only since pruned (-v says when)" if pruned else "")
         )
 
 
@@ -156,6 +161,9 @@ def _show(session: Session, proof: Proof) -> None:
         return
     counts = ", ".join(f"{number:,} {became}" for became, number in sorted(proof.accounted.items()))
     tail = f": {counts}" if counts else ""
+    if proof.since == proof.pruned_before:
+        since = full(proof.since, session.shown_zone(proof.job.definition.tz))
+        tail = f" since {since} (pruned before){tail}"
     session.words(Word(_name(proof), Tone.BOLD), f"  {_counted(proof.fire_times, 'fire time')}{tail}")
     lines = list(_lines(session, proof))
     shown = len(lines) if session.options.verbose else _SHOWN
@@ -202,6 +210,8 @@ def _document(audit: Audit) -> dict[str, object]:
             {
                 "name": proof.job.name,
                 "removed_at": iso(proof.job.removed_at),
+                "since": iso(proof.since),
+                "pruned_before": iso(proof.pruned_before),
                 "fire_times": proof.fire_times,
                 "accounted": dict(sorted(proof.accounted.items())),
                 "differences": [_difference_document(one) for one in proof.differences],

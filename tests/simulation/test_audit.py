@@ -128,6 +128,12 @@ TAMPERING = {
         "fire_at IS NOT NULL AND revision < (SELECT revision FROM job WHERE id = job_id)",
         "UPDATE run SET revision = revision + 1 WHERE id = :id",
     ),
+    "all is pruned": (
+        "fire_at IS NOT NULL AND EXISTS (SELECT 1 FROM job WHERE id = job_id AND removed_at IS NULL)",
+        "UPDATE job SET pruned_before = (SELECT max(last_fire_at) + 1 FROM run WHERE job_id = job.id)"
+        " WHERE id = (SELECT job_id FROM run WHERE id = :id);"
+        " DELETE FROM run WHERE fire_at IS NOT NULL AND job_id = (SELECT job_id FROM run WHERE id = :id)",
+    ),
     "a job is younger": (
         "fire_at IS NOT NULL",
         "UPDATE job SET created_at = (SELECT last_fire_at FROM run WHERE id = :id)"
@@ -273,6 +279,28 @@ def test_a_job_whose_first_definition_is_not_its_own_is_a_contradiction(
 def test_a_job_whose_definition_is_lost_does_not_vanish(tampered: Callable[[str], Proof]) -> None:
     with pytest.raises(DefinitionUnreadable, match="the definition of `job` in the database cannot be read"):
         tampered("DELETE FROM definition WHERE revision = 3")
+
+
+def test_a_ledger_that_was_pruned_further_than_retention_does_is_a_contradiction(
+    tampered: Callable[[str], Proof],
+) -> None:
+    proof = tampered(
+        "UPDATE job SET pruned_before = next_fire_at;"
+        " DELETE FROM run WHERE fire_at < (SELECT next_fire_at FROM job)"
+    )
+    assert [one.text.partition(" up to")[0] for one in proof.contradictions] == [
+        "no fire time is recorded since it was pruned"
+    ]
+
+
+def test_a_proof_says_since_when(tampered: Callable[[str], Proof]) -> None:
+    proof = tampered("SELECT 1")
+    assert (proof.since, proof.pruned_before) == (utc("2026-03-02T00:00:00"), None)
+    proof = tampered(
+        "UPDATE job SET pruned_before = (SELECT fire_at FROM run WHERE id = 4); DELETE FROM run WHERE id < 4"
+    )
+    assert not proof.total
+    assert proof.since == proof.pruned_before == utc("2026-03-02T00:40:00")
 
 
 def test_a_row_that_names_another_definition_than_that_in_force_is_a_difference(
