@@ -35,6 +35,9 @@ definitions = st.builds(
     stdin=st.none() | texts,
     timeout_s=st.none() | seconds,
     cpu_time_s=st.none() | seconds,
+    locks=st.lists(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,62}", fullmatch=True), max_size=3, unique=True).map(
+        tuple
+    ),
     kill_after_s=seconds,
     success_codes=st.lists(st.integers(0, 255), max_size=4).map(tuple),
     overlap=st.sampled_from(Overlap),
