@@ -15,6 +15,7 @@ from cronq.errors import SchedulerRunning, StoreBusy, UsageError
 from cronq.model import AttemptKey, Micros
 from cronq.store.backup import last_run_of, put_back
 from cronq.store.location import Place, check_file_system, check_trust
+from cronq.store.swapping import REPLACED
 from cronq.worker.liveness import is_attempt_alive, living_outside, living_workers
 
 _WORKERS_LEAVE_S = 5.0
@@ -86,7 +87,7 @@ def replace_database(place: Place, copy: Path, environ: Mapping[str, str], *, no
     check_trust(place, environ)
     _refuse_living(place)  # once more: a person may have thought about it for long
     above = max([last_run_of(place.database), _last_logged(place), *(run for run, _ in _attempts(place))])
-    suffix = f".replaced-{clock.datetime_from_us(now):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
+    suffix = f"{REPLACED}{clock.datetime_from_us(now):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
     return put_back(copy, place, above_run=above, suffix=suffix)
 
 

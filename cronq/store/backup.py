@@ -30,9 +30,8 @@ from cronq.store.location import Place
 from cronq.store.swapping import (
     beside,
     draft_for,
-    locked_folder,
+    exchange,
     put_in_place,
-    set_aside,
     sync_file,
     sync_folder,
 )
@@ -232,11 +231,7 @@ def put_back(copy: Path, place: Place, *, above_run: int, suffix: str) -> Path |
                 target.close()
         sync_file(draft)
         empty_log(database)
-        with locked_folder(database.parent):
-            replaced = set_aside(database, suffix)
-            draft.rename(database)
-            sync_folder(database.parent)
-    return replaced
+        return exchange(draft, database, suffix)
 
 
 def empty_log(database: Path) -> None:

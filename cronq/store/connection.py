@@ -28,7 +28,7 @@ from cronq.errors import (
     UsageError,
 )
 from cronq.store.location import Place, check_file_system, check_trust, require_database
-from cronq.store.swapping import draft_for, put_in_place
+from cronq.store.swapping import draft_for, kept_beside, put_in_place
 
 APPLICATION_ID = 0x63726E71
 """`crnq`: lets file(1), and us, tell a cronq database from any other SQLite file."""
@@ -146,6 +146,11 @@ def _create(place: Place, environ: Mapping[str, str]) -> None:
         database.parent.mkdir(mode=0o700, exist_ok=True)
     check_file_system(place, environ)
     check_trust(place, environ)
+    if kept := kept_beside(database):
+        raise StoreMissing(
+            f"there is no database at {database}, but one that was kept: {kept[-1]}",
+            hint=f"cronq restore {kept[-1]}; or move it away to begin with an empty database",
+        )
     with draft_for(database) as draft:
         connection = sqlite3.connect(draft, isolation_level=None)
         try:

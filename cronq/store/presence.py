@@ -13,11 +13,9 @@ from pathlib import Path
 from cronq import clock
 from cronq.errors import StoreBusy, StoreError, StoreMissing, UsageError
 from cronq.store.connection import mapped_errors
-from cronq.store.swapping import beside
+from cronq.store.swapping import RESCUED, beside
 
 Identity = tuple[int, int]
-RESCUED = ".rescued-"
-"""Stands between the name of a lost database and the time when what it held was saved."""
 
 
 class Presence:

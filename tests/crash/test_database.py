@@ -123,6 +123,64 @@ def test_restore_is_refused_while_a_worker_lives(
         pass
 
 
+DIES_AT_STEP = """
+import os, sys
+from cronq.cli.app import main
+
+database, step, *words = sys.argv[1:]
+left = int(step)
+
+def watch(event, arguments):
+    global left
+    # Links, names and removals of the database and of what is named after it, not of the draft.
+    if event in ("os.link", "os.rename", "os.remove") and any(
+        os.fsdecode(one).startswith(database) for one in arguments[:2] if isinstance(one, (str, os.PathLike))
+    ):
+        if left == 0:
+            os._exit(99)
+        left -= 1
+
+sys.addaudithook(watch)
+sys.exit(main(words))
+"""
+
+
+def test_a_restore_killed_at_any_step_leaves_the_old_database_or_the_new_one(
+    cronq: Cronq, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    cronq("add", "a", "every 1h", "--", "true")
+    cronq("backup", str(copy))
+    cronq("add", "later", "every 1h", "--", "true")
+    seen: list[tuple[str, ...]] = []
+    for step in range(30):
+        words = [cronq.python, "-c", DIES_AT_STEP, str(cronq.database), str(step)]
+        done = subprocess.run(
+            [*words, "restore", str(copy), "--yes"], env=cronq.environ(), capture_output=True, check=False
+        )
+        jobs = json.loads(cronq("list", "--json"))["jobs"]
+        seen.append(tuple(sorted(job["name"] for job in jobs)))
+        if done.returncode == 0:
+            break
+        assert done.returncode == 99, done.stderr
+        told = cronq("doctor")
+        assert "left an unfinished file" in told
+        for kept in cronq.home.glob(f"{cronq.database_name}.replaced-*"):
+            if kept.samefile(cronq.database):
+                assert "a restore was killed, and left" in told
+                kept.unlink()
+    assert len(seen) > 2, "it was never killed"
+    assert seen[:-1] == [("a", "later")] * (len(seen) - 1)
+    assert seen[-1] == ("a",)
+    assert not list(cronq.home.glob(f".{cronq.database_name}.*")), "drafts of the killed ones"
+    (kept,) = cronq.home.glob(f"{cronq.database_name}.replaced-*")
+    cronq.database.unlink()
+    assert f"hint: cronq restore {kept}" in cronq("run", code=5)
+    assert not cronq.database.exists()
+    cronq("restore", str(kept), "--yes")
+    assert len(json.loads(cronq("list", "--json"))["jobs"]) == 2
+
+
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_row_db_deleted_or_replaced_while_running(cronq: Cronq, tmp_path: Path, how: str) -> None:
     cronq("add", "tick", "every 1s", "--catch-up", "all", "--", "true")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -21,6 +22,7 @@ from cronq.errors import (
 )
 from cronq.store import Place, Store, open_store
 from cronq.store.backup import inspect_copy, put_back
+from cronq.store.swapping import draft_for, stray_drafts
 from tests.unit.store.builders import NOW, add, done_run, pause
 
 
@@ -242,6 +244,36 @@ def test_put_back_replaces_the_database_and_what_sqlite_keeps_beside_it(
     aside = opened(replaced)
     assert [one.job.name for one in aside.overviews()] == ["a", "later"]
     aside.close()
+
+
+def test_put_back_where_files_have_no_second_names(
+    store: Store, target: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no hard links")
+
+    add(store, "a")
+    store.backup(target, now=NOW)
+    add(store, "later")
+    store.close()
+    monkeypatch.setattr("cronq.store.swapping.os.link", link)
+    replaced = put_back(target, place, above_run=0, suffix=".replaced-then")
+    assert replaced is not None
+    assert [one.job.name for one in opened(replaced).overviews()] == ["a", "later"]
+    assert [one.job.name for one in opened(place.database).overviews()] == ["a"]
+
+
+def test_a_draft_of_somebody_killed_goes_with_the_next_one_and_others_stay(target: Path) -> None:
+    left = target.with_name(".copy.db.123.0123abcd")
+    others = [target.with_name(name) for name in (".copy.db.123.x", ".other.db.123.0123abcd", ".copy.db.1.2")]
+    for path in (left, left.with_name(f"{left.name}-journal"), *others):
+        path.touch()
+    with draft_for(target) as draft:
+        assert stray_drafts(target) == []
+        with draft_for(target) as second:
+            assert draft.exists()
+            assert second.exists()
+        assert names(target.parent) == sorted([draft.name, *(path.name for path in others)])
 
 
 def test_put_back_gives_on_where_the_copy_stopped(store: Store, target: Path, place: Place) -> None:
