@@ -70,7 +70,7 @@ class Place:
 
     def log_file(self, run_id: int, attempt: int) -> Path:
         """Return where the output of an attempt goes; a thousand runs to a folder."""
-        return self.logs / f"{run_id // 1000:06d}" / f"{run_id}.{attempt}.log"
+        return Path(f"{self.logs}/{run_id // 1000:06d}/{run_id}.{attempt}.log")  # at once: asked for each run
 
     def _beside(self, suffix: str) -> Path:
         return self.database.with_name(self.database.name + suffix)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from cronq import clock
-from cronq.masking import Masker
+from cronq.masking import NO_SECRETS
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Outcome, Usage
 from cronq.store.location import Place
 from cronq.worker import endings, kernel
@@ -67,14 +67,14 @@ class CallableAttempt:
         self._exit_code: int | None = None
         self._request: Stop | None = None
         self.is_soiled = False
-        self.masker = Masker()
+        self.masker = NO_SECRETS
 
     def execute(self, claim: Claim, boot_id: str, on_start: Callable[[AttemptStart], None]) -> AttemptEnd:
         """Call the function and return how it ended.
 
         Dies: The callable dies with this process; the pool sees how.
         """
-        self.masker = Masker()
+        self.masker = NO_SECRETS
         try:
             lock_fd = self._locks.take(claim.key)
         except OSError as error:

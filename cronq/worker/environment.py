@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cronq.clock import datetime_from_us
 from cronq.errors import TimezoneError
-from cronq.masking import Masker
+from cronq.masking import NO_SECRETS, Masker
 from cronq.model import SECOND, Claim, Definition, Micros
 from cronq.worker.accounts import Account
 from cronq.worker.files import read_regular
@@ -62,6 +62,8 @@ def command_environment(
 
 def secrets_in(definition: Definition, environment: Mapping[str, str]) -> Masker:
     """Return what masks the secrets of a job whose command has this environment."""
+    if not definition.secrets:
+        return NO_SECRETS
     return Masker(environment[name] for name in definition.secrets if name in environment)
 
 
@@ -73,7 +75,7 @@ def secrets_now(definition: Definition, environ: Mapping[str, str]) -> Masker:
         environ: The environment of this process, which takes the place of the scheduler's.
     """
     if not definition.secrets:
-        return Masker()
+        return NO_SECRETS
     return secrets_in(definition, variables_now(definition, environ))
 
 

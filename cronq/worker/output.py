@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cronq.masking import Masker
+from cronq.masking import NO_SECRETS, Masker
 from cronq.model import AttemptEnd, Claim
 from cronq.store.location import Place
 from cronq.worker.cap import FIRST_LOOK_S, INCOMPLETE, Cap, marker, next_look_s
@@ -38,7 +38,7 @@ class Output:
         masker: Knows the secret values of the attempt.
     """
 
-    def __init__(self, path: Path, limit: int | None, now: float, masker: Masker | None = None) -> None:
+    def __init__(self, path: Path, limit: int | None, now: float, masker: Masker = NO_SECRETS) -> None:
         """Begin to look after a log.
 
         Args:
@@ -55,7 +55,7 @@ class Output:
         self._lost = 0
         self._was_full = False
         self.look_at = None if limit is None else now + FIRST_LOOK_S
-        self.masker = masker or Masker()
+        self.masker = masker
 
     def look(self, now: float) -> None:
         """Take out what is too much, if it is time to look."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.masking import Masker
+from cronq.masking import NO_SECRETS, Masker
 from cronq.model import AttemptEnd, Outcome
 from cronq.worker import output as output_module
 from cronq.worker.cap import FIRST_LOOK_S, MOST_S
@@ -26,7 +26,7 @@ END = AttemptEnd((1, 1), Outcome.SUCCESS, 99, started_at=50)
 class Log:
     """A log that a command appends to, on a clock that stands still."""
 
-    def __init__(self, path: Path, limit: int | None = LIMIT, masker: Masker | None = None) -> None:
+    def __init__(self, path: Path, limit: int | None = LIMIT, masker: Masker = NO_SECRETS) -> None:
         self.path = path
         self.fd = open_log(path)
         self.now = 0.0
