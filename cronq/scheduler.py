@@ -292,7 +292,7 @@ class Scheduler:
                 after = self._record(results)
                 if is_running:
                     launched = self._fire(now)
-                    self._free_locks_of_the_dead()
+                    self._look_at_those_outside(now)
                     claims = self._claim([end.key for end in results.ends], now)
         except BaseException:
             self._pending = results
@@ -382,12 +382,19 @@ class Scheduler:
             if waiting:
                 self.workers.want(waiting)
 
-    def _free_locks_of_the_dead(self) -> None:
-        """Give back what a killed `cronq lock` held, or waited for; nobody tells us when it dies."""
+    def _look_at_those_outside(self, now: Micros) -> None:
+        """Give back what a killed `cronq lock` held, or waited for; nobody tells us when it dies.
+
+        One that was stopped stands at the end of its line, or it would keep all behind it from a free lock.
+        """
+        if self._look_outside is not None and self.clock.monotonic() < self._look_outside:
+            return
         outside = self.store.outside_holders(if_queued=True)
         for holder in outside:
             if not self.workers.has_outside(holder):
                 self.store.release_locks(holder)
+            elif self.workers.is_outside_stopped(holder):
+                self.store.lose_place(holder, now=now)
         self._look_outside = self.clock.monotonic() + LOOK_OUTSIDE_S if outside else None
 
     def _is_idle(self, now: Micros) -> bool:

@@ -417,8 +417,11 @@ class Store(Protocol):
     def release_locks(self, holder: str) -> None:
         """Give back, or stop waiting for, all that a process outside asked for."""
 
+    def lose_place(self, holder: str, *, now: Micros) -> None:
+        """Let a process outside stand last in the lines in which it waits."""
+
     def outside_holders(self, *, if_queued: bool = False) -> list[str]:
-        """Return the processes outside that hold locks, or wait for some.
+        """Return the processes outside that hold locks, or wait for some, in the order of their lines.
 
         Args:
             if_queued: None of them, unless a run is queued, which might have to wait for their locks.

@@ -347,12 +347,15 @@ HOLD_ADD_RUN = "INSERT INTO hold (lock, run_id, asked_at, taken_at) VALUES (?, ?
 HOLD_REMOVE_RUN = "DELETE FROM hold WHERE run_id = ?"
 HOLD_ASK = "INSERT INTO hold (lock, holder, command, asked_at) VALUES (?, ?, ?, ?)"
 HOLD_TAKE = "UPDATE hold SET taken_at = ? WHERE holder = ? AND taken_at IS NULL"
+HOLD_LEAVE = "DELETE FROM hold WHERE holder = ? AND taken_at IS NULL RETURNING lock, command"
 HOLD_REMOVE_OUTSIDE = "DELETE FROM hold WHERE holder = ?"
 
 # `cronq lock`; and the scheduler before it claims, which has no reason to look if nothing is queued. Index
 # hold_outside.
-HOLD_OUTSIDE = "SELECT DISTINCT holder FROM hold WHERE holder IS NOT NULL"
-HOLD_OUTSIDE_IF_QUEUED = f"{HOLD_OUTSIDE} AND EXISTS (SELECT 1 FROM run WHERE state = 'queued')"
+HOLD_OUTSIDE = """
+SELECT holder FROM hold
+WHERE holder IS NOT NULL AND (NOT ? OR EXISTS (SELECT 1 FROM run WHERE state = 'queued')) ORDER BY id
+"""
 
 # `cronq lock`: in how many slots nothing runs. The newest row; index run_running.
 SLOTS_FREE = """

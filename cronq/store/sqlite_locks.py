@@ -107,10 +107,15 @@ class LockSide(Ledger):
         with transaction(self._db, self._path):
             self._db.execute(queries.HOLD_REMOVE_OUTSIDE, (holder,))
 
+    def lose_place(self, holder: str, *, now: Micros) -> None:
+        """Let a process outside stand last in the lines in which it waits."""
+        with transaction(self._db, self._path):
+            for name, command in self._all(queries.HOLD_LEAVE, (holder,)):
+                self._db.execute(queries.HOLD_ASK, (name, holder, command, now))
+
     def outside_holders(self, *, if_queued: bool = False) -> list[str]:
-        """Return the processes outside that hold locks, or wait for some."""
-        query = queries.HOLD_OUTSIDE_IF_QUEUED if if_queued else queries.HOLD_OUTSIDE
-        return [holder for (holder,) in self._all(query)]
+        """Return the processes outside that hold locks, or wait for some, in the order of their lines."""
+        return list(dict.fromkeys(holder for (holder,) in self._all(queries.HOLD_OUTSIDE, (if_queued,))))
 
     def require_locks(self, names: Sequence[str]) -> None:
         """Raise NotFoundError if one of the locks does not exist."""

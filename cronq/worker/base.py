@@ -59,6 +59,9 @@ class Workers(Protocol):
     def has_outside(self, holder: str) -> bool:
         """Return whether a process outside that took, or waits for, named locks is alive."""
 
+    def is_outside_stopped(self, holder: str) -> bool:
+        """Return whether one that waits cannot take its turn, because it was stopped."""
+
     def stop(self, key: AttemptKey, reason: str) -> None:
         """Begin the kill ladder on an attempt; repeated calls change nothing."""
 

@@ -94,6 +94,12 @@ def living_workers(place: Place) -> list[str]:
     return [path.stem for path in place.attempts.glob("*.worker") if _is_locked(path)]
 
 
+def is_outside_stopped(holder: str) -> bool:
+    """Return whether one that waits was stopped, as by Ctrl-Z; False where that is not known."""
+    info = kernel.process_info(int(holder.partition("-")[0]))
+    return info is not None and info.state in {"T", "t"}
+
+
 class AttemptLocks:
     """The locks of one worker's attempts, one after the other.
 

@@ -26,6 +26,8 @@ from cronq.worker.files import make_folder
 
 LOOK_AGAIN_S = 0.05
 """How often one who waits looks whether its turn has come."""
+LOOK_AT_OTHERS_S = 1.0
+"""How often it looks whether those in its way live, and go on."""
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -45,6 +47,7 @@ class Outside:
         self._has_scheduler = has_scheduler
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._lock_fd = -1
+        self._look_at_others = 0.0
 
     @contextmanager
     def in_line(self, names: Sequence[str], command: str) -> Iterator[None]:
@@ -113,8 +116,9 @@ class Outside:
         return 128 - code if code < 0 else code
 
     def _take(self) -> bool:
-        # A scheduler does so too, but only for the sake of its runs.
-        self._free_locks_of_the_dead()
+        if clock.monotonic() >= self._look_at_others:
+            self._look_at_others = clock.monotonic() + LOOK_AT_OTHERS_S
+            self._clear_the_way()
         has_scheduler = self._has_scheduler()
         # Where no scheduler lives to say so, what the ledger calls running may be dead.
         ignored = set() if has_scheduler else self._dead_attempts()
@@ -122,10 +126,16 @@ class Outside:
             self._name, ignored=ignored, runs_come_first=has_scheduler, now=clock.now_us()
         )
 
-    def _free_locks_of_the_dead(self) -> None:
+    def _clear_the_way(self) -> None:
+        """Do for our sake what a scheduler does for the sake of its runs."""
+        is_ahead = True
         for holder in self._store.outside_holders():
-            if holder != self._name and not liveness.is_outside_alive(self._place, holder):
+            if holder == self._name:
+                is_ahead = False
+            elif not liveness.is_outside_alive(self._place, holder):
                 self._store.release_locks(holder)
+            elif is_ahead and liveness.is_outside_stopped(holder):
+                self._store.lose_place(holder, now=clock.now_us())
 
     def _dead_attempts(self) -> set[AttemptKey]:
         """Return those that the ledger calls running."""

@@ -241,6 +241,10 @@ class Pool:
         """Return whether a process outside that took, or waits for, named locks is alive."""
         return liveness.is_outside_alive(self._place, holder)
 
+    def is_outside_stopped(self, holder: str) -> bool:
+        """Return whether one that waits cannot take its turn, because it was stopped."""
+        return liveness.is_outside_stopped(holder)
+
     def poll(self) -> list[Report]:
         """Return what has happened since the last call, in order; never blocks."""
         for slot in self._slots.values():

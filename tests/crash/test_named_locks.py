@@ -156,6 +156,27 @@ def test_killed_command_outside_keeps_nobody_outside_waiting_while_an_idle_sched
 
 
 @linux_only
+def test_stopped_command_outside_lets_others_pass_and_has_its_turn_when_it_continues(
+    cronq: Cronq, outside: list[subprocess.Popen[str]]
+) -> None:
+    cronq("add", "backup", "every 1h", "--lock", "db:1", "--", "true")
+    holder = start(cronq, outside, "db", "--", "cat")
+    wait_until(lambda: holders(cronq), "taken")
+    sleeper = start(cronq, outside, "db", "--", "echo", "at last")
+    wait_until(lambda: waiting(cronq), "in line")
+    sleeper.send_signal(signal.SIGSTOP)
+    holder.terminate()
+    holder.wait(DEADLINE_S)
+    assert cronq("lock", "db", "--timeout", "20s", "--", "echo", "mine") == "mine\n"
+    with cronq.run() as running:
+        cronq("trigger", "backup")
+        assert running.wait_for("attempt_finished")["outcome"] == "success"
+        assert waiting(cronq) == ["echo 'at last'"]
+        sleeper.send_signal(signal.SIGCONT)
+        assert sleeper.communicate(timeout=DEADLINE_S)[0] == "at last\n"
+
+
+@linux_only
 def test_run_whose_scheduler_worker_and_command_were_killed_keeps_nobody_outside_waiting(
     cronq: Cronq, gate: Path, outside: list[subprocess.Popen[str]]
 ) -> None:

@@ -179,6 +179,9 @@ class PlayedWorkers:
     def has_outside(self, holder: str) -> bool:
         return holder in self.outside
 
+    def is_outside_stopped(self, holder: str) -> bool:
+        return False
+
     def stop(self, key: AttemptKey, reason: str) -> None:
         if key not in self._stopped:
             self._stopped[key] = reason

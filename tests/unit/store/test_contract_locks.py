@@ -205,6 +205,22 @@ def test_command_inside_a_lock_can_take_another_for_which_a_run_waits_with_both(
     assert take(store, "inner"), "else each would wait for the other for ever"
 
 
+def test_one_who_loses_its_place_stands_last_in_every_line(store: Store) -> None:
+    add(store, "a", LockWish("db", 1), LockWish("gpu", 1))
+    for holder in ("p1", "p2"):
+        store.ask_locks(["db", "gpu"], holder, holder, now=NOW - SECOND)
+    trigger(store, "a")
+    store.lose_place("p1", now=NOW + SECOND)
+    assert store.outside_holders() == ["p2", "p1"]
+    assert (waiting(store, "db"), waiting(store, "gpu")) == (["p2", "a", "p1"], ["p2", "a", "p1"])
+    assert not take(store, "p1")
+    assert take(store, "p2")
+    store.lose_place("p2", now=NOW + 2 * SECOND)
+    assert holders(store, "db") == ["p2"], "one that holds it has no place to lose"
+    store.release_locks("p2")
+    assert len(claim(store)) == 1
+
+
 def test_several_locks_are_taken_together_or_not_at_all(store: Store) -> None:
     store.set_lock("db", 1, now=NOW)
     store.set_lock("gpu", 1, now=NOW)

@@ -34,8 +34,7 @@ WALKS: dict[str, set[str]] = {
     "LOCK_JOBS": {"SCAN job USING INDEX job_locks"},
     "HOLD_LIST": {"SCAN h"},
     "RUN_IN_LINE": {"SCAN r USING INDEX run_queue"},
-    "HOLD_OUTSIDE": {"SCAN hold USING INDEX hold_outside"},
-    "HOLD_OUTSIDE_IF_QUEUED": {"SCAN hold USING INDEX hold_outside", "SCAN run USING INDEX run_waiting"},
+    "HOLD_OUTSIDE": {"SCAN hold USING INDEX hold_outside", "SCAN hold", "SCAN run USING INDEX run_waiting"},
     "TOTALS": ALL_JOBS | QUEUED | RUNNING,
     # Partial indexes that hold nothing but what is asked for.
     "JOB_KEPT_COUNT": {"SCAN job USING INDEX job_keep"},
