@@ -78,10 +78,14 @@ class LockBook:
             self._free[name] = self._free.get(name, 0) - 1
         return missing
 
+    def are_free(self, names: Iterable[str], since: Micros) -> bool:
+        """Return whether `take_if_free` would take locks."""
+        return all(self._left(name, since) > 0 for name in names)
+
     def take_if_free(self, names: Iterable[str], since: Micros) -> bool:
         """Take locks, all of them or none, without keeping a place; return whether they were taken."""
         names = tuple(names)
-        if any(self._left(name, since) < 1 for name in names):
+        if not self.are_free(names, since):
             return False
         for name in names:
             self._free[name] -= 1

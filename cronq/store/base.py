@@ -414,6 +414,9 @@ class Store(Protocol):
             now: Wall time.
         """
 
+    def data_version(self) -> int:
+        """Return a number that is another one as soon as somebody else has changed the store."""
+
     def release_locks(self, holder: str) -> None:
         """Give back, or stop waiting for, all that a process outside asked for."""
 

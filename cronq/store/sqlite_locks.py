@@ -102,6 +102,11 @@ class LockSide(Ledger):
             self._db.execute(queries.HOLD_TAKE, (now, holder))
         return True
 
+    def data_version(self) -> int:
+        """Return a number that is another one as soon as somebody else has changed the store."""
+        (version,) = self._one("PRAGMA data_version")
+        return int(version)
+
     def release_locks(self, holder: str) -> None:
         """Give back, or stop waiting for, all that a process outside asked for."""
         with transaction(self._db, self._path):
@@ -187,6 +192,8 @@ class LockSide(Ledger):
         asked_at, names, before = self._line_before(holder, holds)
         live = [hold for hold in holds if (hold.run_id, hold.attempt) not in ignored]
         book = LockBook(dict(self._all(queries.LOCK_LIST)), _taken(live), {})
+        if not book.are_free(names, asked_at):
+            return False  # whoever is ahead: the queue may be long
         # Those ahead who could go are waited for, those who are held up elsewhere are not: a process outside
         # may hold another lock around this one, or sit in a slot, and the one ahead may wait for just that.
         ahead: list[tuple[Micros, list[str]]] = list(before)

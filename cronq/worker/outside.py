@@ -48,6 +48,7 @@ class Outside:
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._lock_fd = -1
         self._look_at_others = 0.0
+        self._seen: tuple[int, bool] | None = None
 
     @contextmanager
     def in_line(self, names: Sequence[str], command: str) -> Iterator[None]:
@@ -116,10 +117,15 @@ class Outside:
         return 128 - code if code < 0 else code
 
     def _take(self) -> bool:
+        has_scheduler = self._has_scheduler()
+        # Asked first: what changes while we look is seen the next time.
+        seen = self._store.data_version(), has_scheduler
         if clock.monotonic() >= self._look_at_others:
             self._look_at_others = clock.monotonic() + LOOK_AT_OTHERS_S
             self._clear_the_way()
-        has_scheduler = self._has_scheduler()
+        elif seen == self._seen:
+            return False
+        self._seen = seen
         # Where no scheduler lives to say so, what the ledger calls running may be dead.
         ignored = set() if has_scheduler else self._dead_attempts()
         return self._store.take_locks(

@@ -67,3 +67,29 @@ def test_interruption_while_the_command_is_being_started_is_left_to_the_command(
     with one.in_line(["db"], "sh"):
         assert one.wait(0.0)
         assert one.run(["sh", "-c", "exit 7"], os.environ) == 7
+
+
+def test_one_who_waits_looks_at_the_line_only_when_the_ledger_has_changed(
+    place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    take = store.take_locks
+
+    def counted(holder: str, **options: Any) -> bool:
+        looks.append(holder)
+        return take(holder, **options)
+
+    monkeypatch.setattr(store, "take_locks", counted)
+    monkeypatch.setattr(outside, "LOOK_AT_OTHERS_S", 3600.0)
+    other = open_store(place, create=False, environ={})
+    other.set_lock("db", 1, now=1)
+    one, holder = Outside(place, store, lambda: False), Outside(place, other, lambda: False)
+    with holder.in_line(["db"], "x"):
+        assert holder.wait(0.0)
+        with one.in_line(["db"], "y"):
+            assert not one.wait(0.3)
+            assert len(looks) == 1
+            other.set_lock("db", 2, now=2)
+            assert one.wait(20.0)
+            assert len(looks) == 2
+    other.close()
