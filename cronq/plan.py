@@ -179,6 +179,13 @@ def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason:
     return Launch(job, entries, times.next_us(now))
 
 
+def lapse(job: Job, mark: Micros) -> Launch:
+    """Return a launch that accounts for nothing but a due watermark which is no fire time any more."""
+    is_paused = job.paused_at is not None
+    outcome, reason = (Outcome.SKIPPED, "paused") if is_paused else (Outcome.MISSED, LAPSED)
+    return Launch(job, (Passed(mark, mark, 1, outcome, reason),), None)
+
+
 def has_lapsed(launch: Launch) -> bool:
     """Return whether the watermark was due, and is no fire time of the schedule."""
     first = launch.entries[0] if launch.entries else None

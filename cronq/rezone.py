@@ -1,9 +1,8 @@
 """When the zone data change, so do fire times: watermarks that the old data gave are computed again.
 
-Only those in the future are. One that is due already is left to the planner: if the new data name it too,
-they hold from it on; if not, it is the last fire time of the old ones, and accounted for as missed.
-What the ledger accounts for stays as it happened. Every job that lives in a zone gets a new revision, which
-remembers the data that it is computed with.
+Also one that is due: if the new data name it too, they hold from it on, and the planner decides; if not, it
+is the last fire time of the old ones, and recorded as missed. What the ledger accounts for stays as it
+happened. Every job that lives in a zone gets a new revision, which remembers the data that compute it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping
 from cronq.clock import Clock, datetime_from_us
 from cronq.errors import CronqError
 from cronq.model import Job, Micros
-from cronq.plan import Launch
+from cronq.plan import Launch, lapse
 from cronq.redefine import redefine
 from cronq.schedule.zones import tzdata_version, were_replaced
 from cronq.store import JobChange, Store
@@ -129,10 +128,12 @@ def _changed(
     unsettled = Launch(job, (), job.next_fire_at)
     if job.next_fire_at > now:
         change = redefine(due, unsettled, job.definition, times, due.since(now))
+    elif times.next_us(job.next_fire_at - 1) == job.next_fire_at:
+        change = redefine(due, unsettled, job.definition, times, job.next_fire_at - 1)
+        change = change._replace(settled=unsettled)
     else:
-        is_named = times.next_us(job.next_fire_at - 1) == job.next_fire_at
-        since = job.next_fire_at - 1 if is_named else job.next_fire_at
-        change = redefine(due, unsettled, job.definition, times, since)._replace(settled=unsettled)
+        # Here and not by the planner: the row is of the revision that promised it.
+        change = redefine(due, lapse(job, job.next_fire_at), job.definition, times, job.next_fire_at)
     return change._replace(tzdata=version)
 
 

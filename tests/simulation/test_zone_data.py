@@ -143,6 +143,22 @@ def test_a_due_fire_time_that_new_zone_data_do_not_name_is_recorded_as_missed(
     assert (Kind.EXTRA, promised) in [(one.kind, one.first) for one in proof.unproven]
 
 
+def test_a_fire_time_in_a_pause_that_new_zone_data_do_not_name_is_skipped(
+    world: Worlds, files: ZoneFiles
+) -> None:
+    w = world()
+    w.add("job", "0 9 * * *", tz=ZONE)
+    w.run_until(utc("2026-03-02T08:30:00"))
+    w.pause("job")
+    w.be_down_until(utc("2026-03-02T09:20:00"))
+    files.put("2099b", -1)
+    timing.forget_zone_data()
+    w.run_until(utc("2026-03-02T09:30:00"))
+    assert fired(w, "job") == [(utc("2026-03-02T09:00:00"), Outcome.SKIPPED)]
+    assert w.store.job("job").paused_at is not None
+    assert not proof_of(w, "job").total
+
+
 def test_a_folder_that_is_missing_while_it_is_replaced_changes_nothing(
     world: Worlds, files: ZoneFiles
 ) -> None:
