@@ -7,7 +7,9 @@ same: logs, lock files and left ends are named after them.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from pathlib import Path
 
 from cronq import clock, lock
@@ -15,7 +17,7 @@ from cronq.errors import SchedulerRunning, StoreBusy, UsageError
 from cronq.model import AttemptKey, Micros
 from cronq.store.backup import last_run_of, put_back
 from cronq.store.location import Place, check_file_system, check_trust
-from cronq.store.swapping import REPLACED
+from cronq.store.swapping import REPLACED, beside
 from cronq.worker.liveness import is_attempt_alive, living_outside, living_workers
 
 _WORKERS_LEAVE_S = 5.0
@@ -87,7 +89,7 @@ def replace_database(place: Place, copy: Path, environ: Mapping[str, str], *, no
     check_trust(place, environ)
     _refuse_living(place)  # once more: a person may have thought about it for long
     above = max([last_run_of(place.database), _last_logged(place), *(run for run, _ in _attempts(place))])
-    suffix = f"{REPLACED}{clock.datetime_from_us(now):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
+    suffix = _free_suffix(place.database, now)
     return put_back(copy, place, above_run=above, suffix=suffix)
 
 
@@ -103,3 +105,10 @@ def _last_logged(place: Place) -> int:
         folder = max(path for path in place.logs.iterdir() if path.name.isdecimal())
         return max(int(path.name.split(".")[0]) for path in folder.iterdir())
     return 0
+
+
+def _free_suffix(database: Path, now: Micros) -> str:
+    """Return what to put behind the name of the replaced database: the time, and a number if it is taken."""
+    moment = f"{REPLACED}{clock.datetime_from_us(now):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
+    numbered = (f"{moment}.{number}" for number in count(2))
+    return next(one for one in chain((moment,), numbered) if not os.path.lexists(beside(database, one)))
