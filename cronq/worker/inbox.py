@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from cronq.model import AttemptKey
+from cronq.worker import kernel
 from cronq.worker.messages import FromWorker, Stop, ToWorker, decode_to_worker, encode
 
 _SHRUGGED_OFF = (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -72,8 +73,12 @@ class Inbox:
             self._lose_pipe()
 
     def next(self) -> ToWorker | None:
-        """Wait for the next message; None when the scheduler is gone."""
+        """Wait for the next message; None when the scheduler is gone.
+
+        Between two attempts: what ends now was left by the last one, and nobody else waits for it.
+        """
         while not self.is_orphaned:
+            kernel.reap_children()
             messages = self.wait(None)
             if messages:
                 return messages[0]

@@ -5,6 +5,7 @@ Linux answers all; elsewhere each function says what is lost. Source: proc(5), p
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -158,6 +159,13 @@ def descendants_of(pid: int) -> list[int]:
             found.append(child)
             pending += children_of(child)
     return found
+
+
+def reap_children() -> None:
+    """Wait for all children that have ended, whoever they were."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def become_subreaper() -> bool:

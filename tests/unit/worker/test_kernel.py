@@ -129,3 +129,27 @@ print(found, known, gone)
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == "[True, True, True] True True\n"
+
+
+def test_worker_without_an_attempt_leaves_no_zombie() -> None:
+    code = """
+import os
+from multiprocessing import Pipe
+from cronq.worker.inbox import Inbox
+from cronq.worker.messages import Leave, encode
+ours, theirs = Pipe()
+inbox = Inbox(theirs)
+pid = os.posix_spawn("/bin/sh", ["sh", "-c", ":"], {})
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+ours.send_bytes(encode(Leave()))
+inbox.next()
+try:
+    os.waitpid(pid, os.WNOHANG)
+    print("a zombie")
+except ChildProcessError:
+    print("none")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "none\n"
