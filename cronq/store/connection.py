@@ -169,7 +169,8 @@ def _check_version(connection: sqlite3.Connection, path: Path, *, read_only: boo
     if version is None:
         if read_only:
             raise StoreMissing(f"{path} is empty", hint="the first `cronq add` makes a database of it")
-        connection.execute("PRAGMA journal_mode = WAL")  # an empty file, as mktemp(1) makes it
+        # An empty file, as mktemp(1) makes it. When several do the same, SQLite refuses all but one at once.
+        _patiently(connection, "PRAGMA journal_mode = WAL")
     if version is None or version < SCHEMA_VERSION:
         _migrate(connection, path)
 
@@ -181,10 +182,12 @@ def check_application(connection: sqlite3.Connection, path: Path) -> int | None:
         StoreCorrupt: It is somebody else's.
         StoreTooNew: By a newer cronq.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID:
+    # At one instant: somebody may just be making an empty file a database of ours.
+    with snapshot(connection, path):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION_ID:
         if tables or application or version:
             raise StoreCorrupt(
                 f"{path} is an SQLite database, but not one of cronq's", hint="name another file with --db"
@@ -302,17 +305,21 @@ def snapshot(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 def _begin(connection: sqlite3.Connection) -> None:
+    _patiently(connection, "BEGIN IMMEDIATE")
+
+
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute a statement that needs a turn, as often as it takes, within the patience of the connection."""
     patience_s = connection.patience_s if isinstance(connection, Connection) else BUSY_PATIENCE_S
     patience_ends = clock.monotonic() + patience_s
     while True:
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(statement)
         except sqlite3.OperationalError as error:
             if family_of(error) not in _BUSY or clock.monotonic() > patience_ends:
                 raise
-            clock.sleep(
-                0.001 + os.urandom(1)[0] / 13_000
-            )  # up to 20 ms, unlike the others': spreads the crowd
+            # Up to 20 ms, unlike the others': spreads the crowd.
+            clock.sleep(0.001 + os.urandom(1)[0] / 13_000)
         else:
             return
 
