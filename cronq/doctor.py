@@ -17,7 +17,7 @@ from cronq.model import Job
 from cronq.schedule.zones import tzdata_version
 from cronq.sizes import short_size
 from cronq.store import Place, Store, open_store
-from cronq.store.swapping import REPLACED, RESCUED, beside, stray_drafts
+from cronq.store.swapping import REPLACED, RESCUED, beside, is_same_file, stray_drafts
 from cronq.timing import placement_of, times_of
 from cronq.worker.accounts import trouble_with
 
@@ -150,19 +150,12 @@ def _lost(place: Place) -> Iterator[Finding]:
         hint = f"cronq restore {rescued}; or remove the file if nobody needs it"
         yield Finding("database", "warning", f"what a lost database held was saved in {rescued}", hint)
     for replaced in sorted(database.parent.glob(f"{escape(database.name)}{REPLACED}*")):
-        if _is_same_file(replaced, database):
+        if is_same_file(replaced, database):
             hint = f"the database is as it was: rm {replaced}, and restore again if that is still wanted"
             yield Finding("database", "warning", f"a restore was killed, and left {replaced}", hint)
     for stray in stray_drafts(database):
         message = f"somebody who was killed left an unfinished file: {stray}"
         yield Finding("files", "warning", message, f"rm {stray}*")
-
-
-def _is_same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
 
 
 def _existing(path: Path) -> Path:

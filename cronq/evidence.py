@@ -8,7 +8,7 @@ from cronq.audit import Reign, reigns
 from cronq.clock import datetime_from_us
 from cronq.errors import CronqError
 from cronq.model import SECOND, Definition, Micros, Run
-from cronq.proof import calendars_at, eras_of
+from cronq.proof import calendars_at, eras_of, texts_of
 from cronq.schedule import Arrangement, Schedule
 from cronq.store import Store
 from cronq.store.base import Past
@@ -119,13 +119,8 @@ class _Rules:
     def __init__(self, store: Store, past: Past, changes: Changes) -> None:
         self._past = past
         self._changes = changes
-        self._eras = eras_of(store, past)
-        names = {
-            use.rpartition(":")[0]
-            for one in past.revisions
-            for use in (one.definition.calendars if one.definition else ())
-        }
-        self._texts = store.calendar_texts(sorted(names))
+        self._texts = texts_of(store, past)
+        self._eras = eras_of(past, self._texts)
         job = past.job
         end = (job.removed_at or job.created_at + 4 * _FAR) + 1
         self._reigns = list(reigns(self._eras, job.created_at, end))

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from cronq.errors import UsageError
 from cronq.model import Micros
+from cronq.names import NAME_HINT, is_name
 
 MOST = 1_000_000
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class LockWish(NamedTuple):
@@ -32,11 +32,8 @@ class LockWish(NamedTuple):
 def parse_lock(text: str) -> LockWish:
     """Return what `gpu:2` or `db` says. Raises: UsageError."""
     name, colon, number = text.partition(":")
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"`{name[:80]}` cannot be the name of a lock",
-            hint="a-z, 0-9, `.`, `_` and `-`, at most 63, the first a letter or a digit",
-        )
+    if not is_name(name):
+        raise UsageError(f"`{name[:80]}` cannot be the name of a lock", hint=NAME_HINT)
     if not colon:
         return LockWish(name)
     if not re.fullmatch(r"[0-9]{1,7}", number) or not 1 <= int(number) <= MOST:

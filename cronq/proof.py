@@ -17,7 +17,7 @@ from cronq.model import SECOND, Job, Micros
 from cronq.schedule.zones import tzdata_version
 from cronq.store import Store
 from cronq.store.base import CalendarText, Past, Revision, Tries
-from cronq.timing import fire_times
+from cronq.timing import calendar_names, fire_times
 
 MOST = 1000
 """Differences of one job that are kept; further ones are counted."""
@@ -95,8 +95,9 @@ def prove(
         start = begin if begin == past.job.created_at else begin - 1
         accounted: Counter[str] = Counter()
         recorded = _tallied(store.recorded(job_id, start), accounted)
+        eras = eras_of(past, texts_of(store, past))
         known, unproven, more = list[Difference](), list[Difference](), 0
-        for one in differences(eras_of(store, past), recorded, start, _end(past, now)):
+        for one in differences(eras, recorded, start, _end(past, now)):
             kept = known if one.is_certain else unproven
             if len(kept) < MOST:
                 kept.append(one)
@@ -128,11 +129,14 @@ def _end(past: Past, now: Micros) -> Micros:
     return max(until, until if past.last_fire_at is None else past.last_fire_at) + 1
 
 
-def eras_of(store: Store, past: Past) -> list[Era]:
-    """Return when which fire times were in force."""
+def texts_of(store: Store, past: Past) -> list[CalendarText]:
+    """Return every text that the calendars of a job ever had."""
     definitions = [one.definition for one in past.revisions if one.definition is not None]
-    names = {use.rpartition(":")[0] for definition in definitions for use in definition.calendars}
-    texts = store.calendar_texts(sorted(names))
+    return store.calendar_texts(sorted(set[str]().union(*map(calendar_names, definitions))))
+
+
+def eras_of(past: Past, texts: Sequence[CalendarText]) -> list[Era]:
+    """Return when which fire times were in force, given `texts_of` the job."""
     present = tzdata_version().version
     return [_era(past.job.name, revision, texts, present) for revision in past.revisions]
 

@@ -35,6 +35,11 @@ def times_of(job: Job, calendars: Mapping[str, str] = _NO_CALENDARS) -> Schedule
     return fire_times(job.definition, job.name, calendars)
 
 
+def calendar_names(definition: Definition) -> set[str]:
+    """Return the calendars that a definition uses, without the rules for their dates."""
+    return {use.rpartition(":")[0] for use in definition.calendars}
+
+
 def fire_times(
     definition: Definition,
     name: str,

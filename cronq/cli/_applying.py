@@ -15,7 +15,8 @@ from cronq.plan import Launch
 from cronq.redefine import redefine
 from cronq.schedule.zones import tzdata_version
 from cronq.store import DueJob, JobChange, NewJob, Store
-from cronq.store.base import CalendarText
+from cronq.store.base import CalendarText, text_after
+from cronq.timing import calendar_names
 
 if TYPE_CHECKING:
     from cronq.cli._job_file import FileJob, JobFile
@@ -135,12 +136,9 @@ def _changed_locks(store: Store, file: JobFile, now: Micros) -> list[tuple[str, 
 def _changed_calendars(
     store: Store, file: JobFile, known: Mapping[str, str], now: Micros
 ) -> dict[str, CalendarText]:
-    changed = [name for name, text in file.calendars.items() if known.get(name) != text]
-    since = dict.fromkeys(changed, now)
-    for earlier in store.calendar_texts(changed) if changed else ():
-        # Texts follow one another also if the clock was set back between them.
-        since[earlier.name] = max(since[earlier.name], earlier.since + 1)
-    return {name: CalendarText(name, since[name], file.calendars[name]) for name in changed}
+    changed = {name: text for name, text in file.calendars.items() if known.get(name) != text}
+    earlier = store.calendar_texts(list(changed))
+    return {name: text_after(earlier, name, text, now) for name, text in changed.items()}
 
 
 def shift_of(step: Step, start: Micros, end: Micros) -> Shift:
@@ -228,8 +226,8 @@ def _is_unfinished(plan: Plan, launch: Launch, now: Micros) -> bool:
 
 def _since(plan: Plan, due: DueJob, definition: Definition, now: Micros) -> Micros:
     """Return the instant after which the fire times of a changed job begin; not before its calendars do."""
-    names = (text.rpartition(":")[0] for text in definition.calendars)
-    return max([due.since(now), *(plan.calendars[name].since for name in names if name in plan.calendars)])
+    own = calendar_names(definition) & plan.calendars.keys()
+    return max([due.since(now), *(plan.calendars[name].since for name in own)])
 
 
 def _remove(plan: Plan, due: DueJob, now: Micros, known: Mapping[str, str]) -> None:
@@ -256,4 +254,4 @@ def _differs(job: Job, one: FileJob, changed: Collection[str]) -> bool:
 
 
 def _uses(job: Job, calendars: Collection[str]) -> bool:
-    return any(text.rpartition(":")[0] in calendars for text in job.definition.calendars)
+    return not calendar_names(job.definition).isdisjoint(calendars)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from cronq.cli._definition import NAME, layers_in, raise_all
-from cronq.cli._errors import Problems, errors_in
+from cronq.cli._definition import layers_in
+from cronq.cli._errors import Problems, errors_in, raise_all
 from cronq.cli._schedules import (
     calendars_for,
     known_calendars,
@@ -19,6 +19,7 @@ from cronq.cli._schedules import (
 from cronq.clock import datetime_from_us
 from cronq.errors import CronqError, JobNotFound, ScheduleError, StoreMissing, UsageError
 from cronq.model import Command, CommandKind, Definition, Job, Micros
+from cronq.names import is_name
 
 if TYPE_CHECKING:
     from cronq.cli._layers import Layers
@@ -67,7 +68,7 @@ def read_asked(session: Session, words: list[str], dst: str | None) -> list[Aske
     if not words:
         raise UsageError("there is nothing to look at", hint=f"usage: cronq {USAGE}")
     layers = layers_in(session)._replace(calendars=_given(session, "uses"), calendar_option="--use")
-    names = [word for word in words if NAME.fullmatch(word)]
+    names = [word for word in words if is_name(word)]
     jobs, calendars = _jobs(session, names, words)
     if layers and jobs:
         name = next(iter(jobs))

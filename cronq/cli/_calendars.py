@@ -15,7 +15,8 @@ from cronq.plan import Launch
 from cronq.redefine import redefine
 from cronq.render.text import plain
 from cronq.render.times import local
-from cronq.store import CalendarText, DueJob, JobChange, Store
+from cronq.store import DueJob, JobChange, Store
+from cronq.store.base import text_after
 
 if TYPE_CHECKING:
     from cronq.cli._session import Session
@@ -171,9 +172,7 @@ def store_calendar(session: Session, store: Store, name: str, text: str) -> list
     if not using:
         store.set_calendar(name, text, now=session.environment.now())
         return []
-    # Texts follow one another also if the clock was set back between them.
-    earlier = [one.since + 1 for one in store.calendar_texts([name])]
-    calendar = CalendarText(name, max([session.environment.now(), *earlier]), text)
+    calendar = text_after(store.calendar_texts([name]), name, text, session.environment.now())
 
     def recompute(due: DueJob, launch: Launch, now: Micros) -> JobChange:
         since = max(due.since(now), calendar.since)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cronq.cli._command import command_from, program_warning
-from cronq.cli._errors import Problems
+from cronq.cli._errors import raise_all
 from cronq.cli._fields import read_fields
 from cronq.cli._layers import Layers, given, named
 from cronq.cli._limits import refusal
@@ -20,13 +20,13 @@ from cronq.clock import datetime_from_us
 from cronq.errors import CronqError, ScheduleError, UsageError
 from cronq.model import CatchUp, Definition, Micros, OnCrash, Overlap
 from cronq.named_locks import LockWish, parse_lock
+from cronq.names import NAME_HINT, is_name
 from cronq.render.text import plain
 
 if TYPE_CHECKING:
     from cronq.cli._schedules import Times
     from cronq.cli._session import Session
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = frozenset(
     f"CRONQ_{name}" for name in ("JOB", "RUN_ID", "ATTEMPT", "FIRE_TIME", "LAG", "LAST_SUCCESS", "TRIGGER")
@@ -67,21 +67,13 @@ class Draft:
         return definition
 
 
-def raise_all(problems: list[CronqError]) -> None:
-    """Raise what was found wrong, if anything."""
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise Problems(problems)
-
-
 def check_name(name: str) -> UsageError | None:
     """Return the error about a job's name; None if it can be one."""
-    if NAME.fullmatch(name):
+    if is_name(name):
         return None
     return UsageError(
         f"`{plain(name[:80])}` cannot be the name of a job",
-        hint="a-z, 0-9, `.`, `_` and `-`, at most 63, the first a letter or a digit",
+        hint=NAME_HINT,
     )
 
 

@@ -23,6 +23,14 @@ class Problems(UsageError):
         self.exit_code = errors[0].exit_code
 
 
+def raise_all(problems: list[CronqError]) -> None:
+    """Raise what was found wrong, if anything."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise Problems(problems)
+
+
 def errors_in(error: CronqError) -> list[CronqError]:
     """Return the errors that one stands for."""
     return error.errors if isinstance(error, Problems) else [error]

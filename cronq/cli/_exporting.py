@@ -10,6 +10,7 @@ from cronq.cli._values import LISTS, label_of, value_words
 from cronq.model import CommandKind, Definition, Job
 from cronq.render.text import json_safe
 from cronq.store import LockState
+from cronq.timing import calendar_names
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ALWAYS = frozenset({"tz", "cwd", "path"})
@@ -25,7 +26,7 @@ Document = dict[str, dict[str, object]]
 def document_of(jobs: Sequence[Job], locks: Sequence[LockState], calendars: Mapping[str, str]) -> Document:
     """Return the tables of a file with these jobs, and with the locks and calendars that they use."""
     named_locks = {name for job in jobs for name in job.definition.locks}
-    uses = {text.rpartition(":")[0] for job in jobs for text in job.definition.calendars}
+    uses = set[str]().union(*(calendar_names(job.definition) for job in jobs))
     document: Document = {
         "locks": {lock.name: lock.capacity for lock in locks if lock.name in named_locks},
         "calendars": {name: _calendar(text) for name, text in calendars.items() if name in uses},

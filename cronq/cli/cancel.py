@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cronq.cli._documents import run_document
-from cronq.cli._errors import Problems
+from cronq.cli._errors import raise_all
 from cronq.cli._runs import run_number
 from cronq.cli._session import Session
 from cronq.errors import CronqError, IllegalTransition
@@ -57,10 +57,7 @@ def _check(store: Store, run_ids: list[int]) -> None:
                     hint=f"run it again: cronq retry {run_id}",
                 )
             )
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise Problems(problems)
+    raise_all(problems)
 
 
 def _said(run: Run) -> str:

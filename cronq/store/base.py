@@ -7,12 +7,11 @@ and change nothing when that is no longer so: that guard, not care, is what make
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from cronq.audit import Recorded
 from cronq.errors import DefinitionUnreadable
 from cronq.model import (
     Attempt,
@@ -29,10 +28,11 @@ from cronq.model import (
 )
 from cronq.named_locks import LockWish
 from cronq.plan import Active, Launch
-from cronq.why.facts import Bystander, Life
 
 if TYPE_CHECKING:
+    from cronq.audit import Recorded
     from cronq.retention import Row
+    from cronq.why.facts import Bystander, Life
 
 
 class NewJob(NamedTuple):
@@ -91,6 +91,11 @@ class CalendarText(NamedTuple):
     name: str
     since: Micros
     text: str | None
+
+
+def text_after(earlier: Iterable[CalendarText], name: str, text: str | None, now: Micros) -> CalendarText:
+    """Return what a calendar is from now on; after all that it was, also if the clock was set back since."""
+    return CalendarText(name, max([now, *(one.since + 1 for one in earlier if one.name == name)]), text)
 
 
 class Revision(NamedTuple):

@@ -18,7 +18,7 @@ from cronq.store.location import Place
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
 from cronq.store.sqlite_scheduler import SchedulerSide
-from cronq.store.swapping import COMPANIONS, beside
+from cronq.store.swapping import COMPANIONS, beside, is_same_file
 
 
 def open_store(
@@ -60,17 +60,10 @@ class SqliteStore(HistorySide, SchedulerSide, RetentionSide):
         from cronq.store.backup import copy_database
 
         own = (self._path, *(beside(self._path, suffix) for suffix in COMPANIONS))
-        if path in own or _is_same_file(path, self._path):
+        if path in own or is_same_file(path, self._path):
             raise UsageError(f"{path} is the database itself", hint="name another file for the copy")
         return copy_database(self._db, path, now=now, replace=replace)
 
     def close(self) -> None:
         """Release the database; the last connection to close empties the write-ahead log."""
         self._db.close()
-
-
-def _is_same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False

@@ -6,8 +6,8 @@ import contextlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-from cronq.audit import Recorded
 from cronq.errors import JobNotFound, StoreCorrupt
 from cronq.model import Definition, Micros, Run
 from cronq.plan import UNCOMPUTABLE
@@ -17,7 +17,10 @@ from cronq.store.base import Misjudged, Past, Revision, Tries
 from cronq.store.connection import mapped_errors, snapshot, transaction
 from cronq.store.documents import definition_from_document
 from cronq.store.sqlite_people import PeopleSide
-from cronq.why.facts import Bystander, Life
+
+if TYPE_CHECKING:
+    from cronq.audit import Recorded
+    from cronq.why.facts import Bystander, Life
 
 KEPT_LIVES = 1000
 """So many schedulers are remembered; a machine that restarts one an hour has six weeks of them."""
@@ -52,6 +55,8 @@ class HistorySide(PeopleSide):
 
     def recorded(self, job_id: int, after: Micros) -> Iterator[Recorded]:
         """Yield the rows that account for fire times after an instant, in their order."""
+        from cronq.audit import Recorded
+
         values = {"job_id": job_id, "after": after, "uncomputable": UNCOMPUTABLE}
         with mapped_errors(self._path), contextlib.closing(self._db.cursor()) as cursor:
             cursor.execute(queries.PAST_RECORDED, values)
@@ -98,6 +103,8 @@ class HistorySide(PeopleSide):
 
     def bystanders(self, run_id: int, at: Micros) -> list[Bystander]:
         """Return runs that were made before this one and were not done at an instant, newest first."""
+        from cronq.why.facts import Bystander
+
         values = {"run_id": run_id, "first": run_id - LOOKED_AT, "at": at}
         return [
             Bystander(number, job, queued_at, started_at, tuple(json.loads(locks or "[]")))
@@ -118,6 +125,8 @@ class HistorySide(PeopleSide):
 
     def lives(self, start: Micros, end: Micros) -> list[Life]:
         """Return the schedulers that may have lived between two instants, and the last before."""
+        from cronq.why.facts import Life
+
         return [Life(*row) for row in self._all(queries.LIFE_LIST, {"start": start, "end": end})]
 
 

@@ -15,7 +15,7 @@ from cronq.named_locks import LockBook, LockWish
 from cronq.store import queries
 from cronq.store.base import LockState, LockUser
 from cronq.store.connection import transaction
-from cronq.store.sqlite_rows import Ledger
+from cronq.store.sqlite_rows import Ledger, unknown_names
 
 
 class _Hold(NamedTuple):
@@ -48,7 +48,7 @@ class LockSide(Ledger):
         holds = self._holds()
         waiting = self._waiting_runs(holds, now)
         states = []
-        for name, capacity in self._all(queries.LOCK_LIST):
+        for name, capacity in self._capacities().items():
             of_lock = [hold for hold in holds if hold.lock == name]
             holders = [
                 LockUser(hold.label, hold.run_id, hold.taken_at, hold.holder)
@@ -124,34 +124,28 @@ class LockSide(Ledger):
 
     def require_locks(self, names: Sequence[str]) -> None:
         """Raise NotFoundError if one of the locks does not exist."""
-        known = [name for name, _ in self._all(queries.LOCK_LIST)]
+        known = list(self._capacities())
         unknown = [name for name in names if name not in known]
-        if not unknown:
-            return
-        import difflib
-
-        likely = [match for name in unknown for match in difflib.get_close_matches(name, known, 3, 0.6)]
-        listed = ", ".join(f"`{name}`" for name in unknown)
-        hint = f"make it with `cronq lock {unknown[0]} --holders 1`"
-        if likely:
-            hint = "did you mean " + " or ".join(f"`{name}`" for name in dict.fromkeys(likely)) + "?"
-        raise NotFoundError(f"no lock{'s' * (len(unknown) > 1)} named {listed}", hint=hint)
+        if unknown:
+            otherwise = f"make it with `cronq lock {unknown[0]} --holders 1`"
+            message, hint = unknown_names("lock", unknown, known, otherwise)
+            raise NotFoundError(message, hint=hint)
 
     # For the other sides
 
-    def _lock_book(self) -> LockBook:
+    def _lock_book(self, holds: Sequence[_Hold] | None = None) -> LockBook:
         """Return the book for the claim, in which runs and processes outside stand in one line."""
-        holds = self._holds()
+        holds = self._holds() if holds is None else holds
         asked: dict[str, list[Micros]] = {}
         for hold in holds:
             if hold.taken_at is None:
                 asked.setdefault(hold.lock, []).append(hold.asked_at)
-        return LockBook(dict(self._all(queries.LOCK_LIST)), _taken(holds), asked)
+        return LockBook(self._capacities(), _taken(holds), asked)
 
     def _wish_locks(self, job_id: int, names: Sequence[str], wishes: Sequence[LockWish], now: Micros) -> None:
         """Make the locks that a job names. Raises: ConflictError: others rely on another number."""
         wanted = {wish.name: wish.capacity for wish in wishes}
-        known: dict[str, int] = dict(self._all(queries.LOCK_LIST)) if names else {}
+        known = self._capacities() if names else {}
         for name in names:
             capacity = wanted.get(name)
             if capacity is not None and known.get(name, capacity) != capacity:
@@ -167,6 +161,9 @@ class LockSide(Ledger):
 
     # Inside
 
+    def _capacities(self) -> dict[str, int]:
+        return dict(self._all(queries.LOCK_LIST))
+
     def _holds(self) -> list[_Hold]:
         return [_Hold(*row) for row in self._all(queries.HOLD_LIST)]
 
@@ -181,7 +178,7 @@ class LockSide(Ledger):
 
     def _waiting_runs(self, holds: Sequence[_Hold], now: Micros) -> list[tuple[_InLine, tuple[str, ...]]]:
         """Return the runs that wait for locks, each with the names that are not free."""
-        book = self._lock_book() if holds else LockBook(dict(self._all(queries.LOCK_LIST)), {}, {})
+        book = self._lock_book(holds)
         found = [(run, book.take(run.locks, run.since)) for run in self._in_line(now)]
         return [(run, missing) for run, missing in found if missing]
 
@@ -191,7 +188,7 @@ class LockSide(Ledger):
         holds = self._holds()
         asked_at, names, before = self._line_before(holder, holds)
         live = [hold for hold in holds if (hold.run_id, hold.attempt) not in ignored]
-        book = LockBook(dict(self._all(queries.LOCK_LIST)), _taken(live), {})
+        book = LockBook(self._capacities(), _taken(live), {})
         if not book.are_free(names, asked_at):
             return False  # whoever is ahead: the queue may be long
         # Those ahead who could go are waited for, those who are held up elsewhere are not: a process outside

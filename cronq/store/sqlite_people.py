@@ -9,7 +9,17 @@ from cronq.errors import IllegalTransition, JobExists
 from cronq.model import Attempt, Job, Micros, Run, State, Trigger
 from cronq.named_locks import LockWish
 from cronq.store import queries, rows
-from cronq.store.base import CalendarText, DueJob, JobChange, JobOverview, NewJob, RunDetail, RunQuery, Totals
+from cronq.store.base import (
+    CalendarText,
+    DueJob,
+    JobChange,
+    JobOverview,
+    NewJob,
+    RunDetail,
+    RunQuery,
+    Totals,
+    text_after,
+)
 from cronq.store.connection import snapshot, transaction
 from cronq.store.documents import document_from_definition
 from cronq.store.sqlite_locks import LockSide
@@ -261,8 +271,7 @@ class PeopleSide(LockSide):
     def set_calendar(self, name: str, text: str, *, now: Micros) -> None:
         """Store a named calendar, or what it is from now on."""
         with transaction(self._db, self._path):
-            earlier = [one.since + 1 for one in self.calendar_texts([name])]
-            self._set_calendar(CalendarText(name, max([now, *earlier]), text), now)
+            self._set_calendar(text_after(self.calendar_texts([name]), name, text, now), now)
 
     def _set_calendar(self, calendar: CalendarText, now: Micros) -> None:
         self._db.execute(queries.CALENDAR_SET, (calendar.name, calendar.text, now))
@@ -273,8 +282,7 @@ class PeopleSide(LockSide):
         with transaction(self._db, self._path):
             was_there = self._db.execute(queries.CALENDAR_REMOVE, (name,)).rowcount == 1
             if was_there:
-                earlier = [one.since + 1 for one in self.calendar_texts([name])]
-                removed = CalendarText(name, max([now, *earlier]), None)
+                removed = text_after(self.calendar_texts([name]), name, None, now)
                 self._db.execute(queries.CALENDAR_TEXT_ADD, removed)
         return was_there
 

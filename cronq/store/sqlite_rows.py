@@ -90,16 +90,10 @@ class Ledger:
         return [job_id for ids in found.values() for (job_id,) in ids]
 
     def _unknown_jobs(self, names: Sequence[str]) -> JobNotFound:
-        import difflib
-
         known = [name for (name,) in self._all(queries.JOB_NAMES)]
-        likely = [match for name in names for match in difflib.get_close_matches(name, known, 3, 0.6)]
-        if likely:
-            hint = "did you mean " + " or ".join(f"`{name}`" for name in dict.fromkeys(likely)) + "?"
-        else:
-            hint = "all of them: cronq list" if known else "no jobs yet; add one with `cronq add`"
-        listed = ", ".join(f"`{name}`" for name in names)
-        return JobNotFound(f"no job{'s' * (len(names) > 1)} named {listed}", hint=hint)
+        otherwise = "all of them: cronq list" if known else "no jobs yet; add one with `cronq add`"
+        message, hint = unknown_names("job", names, known, otherwise)
+        return JobNotFound(message, hint=hint)
 
     def _insert(self, values: dict[str, object]) -> Run:
         (run_id,) = self._one(queries.RUN_ADD, values)
@@ -118,6 +112,16 @@ class Ledger:
     def _all(self, query: str, values: Values = ()) -> list[rows.Row]:
         with mapped_errors(self._path):
             return self._db.execute(query, values).fetchall()  # type: ignore[arg-type]
+
+
+def unknown_names(what: str, names: Sequence[str], known: Sequence[str], otherwise: str) -> tuple[str, str]:
+    """Return message and hint about names that there are not; `otherwise` is the hint if none is near."""
+    import difflib
+
+    likely = [match for name in names for match in difflib.get_close_matches(name, known, 3, 0.6)]
+    hint = "did you mean " + " or ".join(f"`{name}`" for name in dict.fromkeys(likely)) + "?"
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"no {what}{'s' * (len(names) > 1)} named {listed}", hint if likely else otherwise
 
 
 def due_from_row(row: rows.Row) -> DueJob:

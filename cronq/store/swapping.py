@@ -182,6 +182,14 @@ def exchange(draft: Path, database: Path, suffix: str) -> Path | None:
     return aside
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file; False if one of them leads nowhere."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def kept_beside(database: Path) -> list[Path]:
     """Return the older databases that were kept under the name of this one, the newest last."""
     found = [

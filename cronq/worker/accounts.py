@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import NamedTuple
 
 
@@ -103,5 +102,7 @@ def trouble_with(text: str | None) -> str:
 
 
 def _unknown(what: str, name: str, known: list[str]) -> AccountError:
+    from difflib import get_close_matches
+
     near = get_close_matches(name, known, n=1, cutoff=0.6)
     return AccountError(f"there is no {what} `{name}`", near[0] if near else "")

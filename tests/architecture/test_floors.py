@@ -21,6 +21,7 @@ FLOORS: dict[str, int] = {
     "cronq.clock": 0,
     "cronq.events": 0,
     "cronq.sizes": 0,
+    "cronq.names": 0,
     "cronq.masking": 0,
     # From text to fire times
     "cronq.schedule": 1,
