@@ -18,7 +18,7 @@ from cronq.model import AttemptKey, Micros
 from cronq.store.backup import last_run_of, put_back
 from cronq.store.location import Place, check_file_system, check_trust
 from cronq.store.swapping import REPLACED, beside
-from cronq.worker.liveness import is_attempt_alive, living_outside, living_workers
+from cronq.worker.liveness import is_attempt_alive, last_attempts, living_outside, living_workers
 
 _WORKERS_LEAVE_S = 5.0
 """How long to wait for workers of a killed scheduler that have nothing to do: they leave at once."""
@@ -51,9 +51,13 @@ def nobody_at_work(place: Place) -> Iterator[None]:
 
 
 def _refuse_living(place: Place) -> None:
-    alive = [key for key in _attempts(place) if is_attempt_alive(place, key)]
+    alive = [
+        worker if key is None else f"#{key[0]}"
+        for worker, key in last_attempts(place)
+        if is_attempt_alive(place, key or (0, 0), worker)
+    ]
     if alive:
-        numbers = ", ".join(f"#{run_id}" for run_id, _ in sorted(alive))
+        numbers = ", ".join(sorted(alive))
         raise StoreBusy(
             f"commands of a scheduler that was killed still run: {numbers}",
             hint="wait for them, or let `cronq run` and `cronq cancel` end them; nothing was changed",
@@ -94,9 +98,10 @@ def replace_database(place: Place, copy: Path, environ: Mapping[str, str], *, no
 
 
 def _attempts(place: Place) -> list[AttemptKey]:
-    """Return the attempts that have a lock file, or a left end."""
-    parts = [path.name.split(".")[:2] for path in place.attempts.glob("*.*.*")]
-    return [(int(p[0]), int(p[1])) for p in parts if p[0].isdecimal() and p[1].isdecimal()]
+    """Return the attempts that a lock file names, or a left end."""
+    parts = [path.name.split(".")[:2] for path in place.attempts.glob("*.end.*")]
+    left = [(int(p[0]), int(p[1])) for p in parts if p[0].isdecimal() and p[1].isdecimal()]
+    return [*left, *(key for _, key in last_attempts(place) if key is not None)]
 
 
 def _last_logged(place: Place) -> int:

@@ -45,6 +45,7 @@ def run_scheduler(
     *,
     tell: events.Sink,
     redraw: Callable[[events.Snapshot], None] | None = None,
+    flush: Callable[[], None] = lambda: None,
     wants_tail: Callable[[Outcome], bool] = lambda outcome: outcome is not Outcome.SUCCESS,
     environ: Mapping[str, str] = os.environ,
 ) -> ExitCode:
@@ -55,6 +56,7 @@ def run_scheduler(
         options: How to run.
         tell: Where events go.
         redraw: Called with the present state each second, for a live footer.
+        flush: Called after each turn, before it sleeps: what was told should be seen.
         wants_tail: Whose last lines of output go with the event of their end.
         environ: Tells of systemd, and which projects are trusted.
 
@@ -90,6 +92,7 @@ def run_scheduler(
         scheduler = Scheduler(store, workers, clock, boot_id=boot_id, options=options, tell=told, tail=tail)
         stack.enter_context(_listening(scheduler))
         scheduler.greet(str(place.database))
+        flush()
         workers.start()
         stack.callback(workers.close)
         scheduler.start()
@@ -102,7 +105,7 @@ def run_scheduler(
         if notifier.is_wanted:
             notifier.send("READY=1", _status(scheduler))
         try:
-            return _turn(scheduler, bell)
+            return _turn(scheduler, bell, flush)
         finally:
             notifier.send("STOPPING=1")
 
@@ -114,8 +117,9 @@ def _keep(held: lock.Hold, scheduler: Scheduler) -> None:
         scheduler.give_way(f"the lock file was removed, and {error.message}")
 
 
-def _turn(scheduler: Scheduler, bell: Doorbell) -> ExitCode:
+def _turn(scheduler: Scheduler, bell: Doorbell, flush: Callable[[], None]) -> ExitCode:
     while not scheduler.turn():
+        flush()
         if bell.fileno() in scheduler.sleep():
             bell.answer()
     return scheduler.finish()

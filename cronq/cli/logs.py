@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +19,7 @@ from cronq.sizes import short_size
 from cronq.store import RunDetail, RunQuery, Store
 from cronq.worker.environment import secrets_now, variables_now
 from cronq.worker.reading import Gap, LogReader
+from cronq.worker.spool import open_log
 
 USAGE = "logs RUN|NAME [options]"
 EXAMPLES = ("cronq logs backup", "cronq logs 812 -f")
@@ -50,16 +50,13 @@ def command(
             _wait_for_start(session, store, run.id, attempt)
         chosen = _attempt(store.run(run.id), attempt)
         definition = store.definition(run.job_id, run.revision)
-        path = session.place.log_file(run.id, chosen.attempt)
         if session.for_people:
             _tell_header(session, run, chosen, definition)
         about = {"run": run.id, "job": run.job, "attempt": chosen.attempt}
         writer = OutputWriter(
             session, about, secrets_now(definition, session.environment.environ), definition.max_output
         )
-        pieces = _pieces(
-            session, store, path, chosen, limit=definition.max_output, lines=lines, follow=follow
-        )
+        pieces = _pieces(session, store, chosen, limit=definition.max_output, lines=lines, follow=follow)
         writer.write(pieces, whole=not follow)
     return 0
 
@@ -134,7 +131,6 @@ def _wait_for_start(session: Session, store: Store, run_id: int, number: int | N
 def _pieces(
     session: Session,
     store: Store,
-    path: Path,
     attempt: Attempt,
     *,
     limit: int | None,
@@ -142,16 +138,13 @@ def _pieces(
     follow: bool,
 ) -> Iterator[bytes | Gap]:
     """Yield the output, piece by piece; following, until the attempt has ended."""
-    try:
-        fd = _opened(path)
-    except FileNotFoundError:
-        if attempt.outcome is not None and attempt.started_at is None:
-            return  # nothing was started: the reason is in the ledger
-        if not follow:
-            _raise_missing(path, attempt)
-        fd = _appearing(session, store, path, attempt)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    fd = _opened(session, attempt)
+    while fd is None and follow and not _has_ended(store, attempt):
+        session.environment.sleep(POLL_S)
+        fd = _opened(session, attempt)
+    if fd is None:
+        _refuse_missing(session, store, attempt)
+        return
     try:
         reader = LogReader(fd, limit)
         if lines is not None:
@@ -168,22 +161,24 @@ def _pieces(
         os.close(fd)
 
 
-def _opened(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _opened(session: Session, attempt: Attempt) -> int | None:
+    key = (attempt.run_id, attempt.attempt)
+    try:
+        _, fd = open_log(session.place, key, attempt.worker)
+    except OSError as error:
+        raise StoreError(f"{error.filename} cannot be read: {error.strerror}") from error
+    return fd
 
 
-def _appearing(session: Session, store: Store, path: Path, attempt: Attempt) -> int:
-    while not path.exists():
-        if _has_ended(store, attempt):
-            _raise_missing(path, attempt)
-        session.environment.sleep(POLL_S)
-    return _opened(path)
-
-
-def _raise_missing(path: Path, attempt: Attempt) -> None:
-    if attempt.outcome is None and attempt.started_at is None:
-        raise UsageError(f"run {attempt.run_id} is just being started", hint="follow it with -f")
-    raise StoreError(f"the output is gone: there is no file {path}")
+def _refuse_missing(session: Session, store: Store, attempt: Attempt) -> None:
+    """Raise if there should be output; an attempt that printed nothing has no file."""
+    known = next(one for one in store.run(attempt.run_id).attempts if one.attempt == attempt.attempt)
+    if known.outcome is None:
+        if known.started_at is None:
+            raise UsageError(f"run {known.run_id} is just being started", hint="follow it with -f")
+    elif known.output_bytes:
+        path = session.place.log_file(known.run_id, known.attempt)
+        raise StoreError(f"the output is gone: there is no file {path}")
 
 
 def _has_ended(store: Store, attempt: Attempt) -> bool:

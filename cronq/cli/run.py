@@ -96,6 +96,7 @@ def command(
             options,
             tell=display.event,
             redraw=display.redraw if display.animated else None,
+            flush=display.flush,
             wants_tail=lambda outcome: (
                 output is Output.ALL or (output is Output.FAIL and outcome is not Outcome.SUCCESS)
             ),

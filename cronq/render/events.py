@@ -34,6 +34,11 @@ _KINDS: dict[type[Event], str] = {
     Stopping: "stopping",
     SchedulerStopped: "scheduler_stopped",
 }
+_FIELDS = {
+    kind: tuple((name, name.endswith("_at")) for name in kind.__slots__ if name != "tail") for kind in _KINDS
+}
+"""The fields of each kind, but for the tail, and whether they are instants."""
+_CONVERTED = (tuple, Outcome, Trigger)
 
 
 def kind_of(event: Event) -> str:
@@ -44,16 +49,12 @@ def kind_of(event: Event) -> str:
 def pairs_of(event: Event) -> Pairs:
     """Return the event's fields, in order, instants as RFC 3339; without the time and the tail."""
     pairs: Pairs = []
-    for name in event.__slots__:
+    for name, is_instant in _FIELDS[type(event)]:
         value = getattr(event, name)
-        if name == "tail":
-            continue
-        if name.endswith("_at"):
+        if is_instant:
             value = iso(value)
-        elif isinstance(value, tuple):
-            value = list(value)
-        elif isinstance(value, Outcome | Trigger):
-            value = value.value
+        elif isinstance(value, _CONVERTED):
+            value = list(value) if isinstance(value, tuple) else value.value
         pairs.append((name, value))
     return pairs
 

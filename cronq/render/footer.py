@@ -42,6 +42,9 @@ class TerminalDisplay:
         self._widest = min(40, max(self._widest, width_of(subject(event))))
         self._print(event_lines(event, tail, self._widest, self._terminal))
 
+    def flush(self) -> None:
+        """Do nothing: each line is shown at once."""
+
     def redraw(self, snapshot: Snapshot) -> None:
         """Draw the footer anew."""
         lines = footer_lines(snapshot, self._terminal.width, ascii_only=self._terminal.ascii_only)

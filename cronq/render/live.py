@@ -8,6 +8,7 @@ left) silences the display and nothing more.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Protocol, TextIO
 
 from cronq.events import AttemptFinished, Event, RunQueued, Snapshot
@@ -17,6 +18,7 @@ from cronq.render.terminal import Terminal
 from cronq.render.text import plain
 from cronq.render.times import iso
 
+_MOST_LINES = 1000
 _PRIORITIES = {"error": 3, "warning": 4, "notice": 5, "info": 6}  # sd-daemon(3)
 
 
@@ -31,6 +33,9 @@ class Display(Protocol):
 
     def event(self, event: Event) -> None:
         """Show an event."""
+
+    def flush(self) -> None:
+        """Let be seen what was shown: the scheduler is about to sleep."""
 
     def redraw(self, snapshot: Snapshot) -> None:
         """Draw the present state over the former."""
@@ -68,29 +73,37 @@ def shown_tail(event: Event, output: str) -> tuple[str, ...]:
 
 
 class _LineDisplay:
-    """A display that writes lines, and flushes each, because somebody may be following."""
+    """A display that writes lines."""
 
     animated = False
 
     def __init__(self, stream: TextIO, output: str) -> None:
         self._stream: TextIO | None = stream
         self._output = output
+        self._lines: list[str] = []
 
     def redraw(self, snapshot: Snapshot) -> None:
         """Draw nothing: lines stay."""
 
     def close(self) -> None:
         """Flush what is left."""
-        self._write("")
+        self.flush()
 
-    def _write(self, text: str) -> None:
+    def flush(self) -> None:
+        """Write what was told since the last time: a write for each line costs more than the line."""
+        lines, self._lines = self._lines, []
         if self._stream is None:
             return
         try:
-            self._stream.write(text)
+            self._stream.write("".join(lines))
             self._stream.flush()
         except (OSError, ValueError):
             self._stream = None
+
+    def _write(self, text: str) -> None:
+        self._lines.append(text)
+        if len(self._lines) >= _MOST_LINES:
+            self.flush()
 
 
 class TextDisplay(_LineDisplay):
@@ -111,8 +124,13 @@ class TextDisplay(_LineDisplay):
 
     def fields(self, event: Event) -> str:
         """Return `attempt_finished job=backup run_id=813 …`; what does not apply is left out."""
-        pairs = [f"{name}={_value(value)}" for name, value in pairs_of(event) if value not in (None, "", [])]
-        return " ".join([kind_of(event), *pairs])
+        words = [kind_of(event)]
+        for name, value in pairs_of(event):
+            if type(value) is int:
+                words.append(f"{name}={value}")
+            elif value is not None and value != "" and value != []:
+                words.append(f"{name}={_value(value)}")
+        return " ".join(words)
 
 
 class JournalDisplay(TextDisplay):
@@ -146,7 +164,12 @@ def _value(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, list):
         return _quoted(",".join(str(item) for item in value))
-    text = str(value)
+    return _word(str(value))
+
+
+@lru_cache(maxsize=256)
+def _word(text: str) -> str:
+    """Return a text as a log line holds it; names of jobs and outcomes come again and again."""
     return text if text and not set(text) & set(' "=\\') and text.isprintable() else _quoted(text)
 
 

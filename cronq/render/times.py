@@ -6,6 +6,7 @@ Zones come in as `tzinfo`: which data they are read from is the business of `cro
 from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from cronq.clock import datetime_from_us
 from cronq.model import SECOND, Micros
@@ -18,8 +19,14 @@ def iso(at: Micros | None) -> str | None:
     """Return RFC 3339 in UTC with `Z`; fractions only if there are any. None stays None."""
     if at is None:
         return None
-    moment = datetime_from_us(at).replace(tzinfo=None)
-    return moment.isoformat(timespec="microseconds" if at % SECOND else "seconds") + "Z"
+    second, fraction = divmod(at, SECOND)
+    return f"{_iso_second(second)}.{fraction:06d}Z" if fraction else f"{_iso_second(second)}Z"
+
+
+@lru_cache(maxsize=64)
+def _iso_second(second: int) -> str:
+    """Return date and time of a second; a log has many lines of the same one."""
+    return datetime_from_us(second * SECOND).replace(tzinfo=None).isoformat()
 
 
 def iso_local(at: Micros, zone: tzinfo) -> str:

@@ -14,6 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 from cronq import clock
 from cronq.errors import (
@@ -52,10 +53,12 @@ class Connection(sqlite3.Connection):
 
     Attributes:
         is_grouping: Transactions become parts of one that is committed at the end of `group`.
+        has_failed: One of the parts has failed, so none of them may be committed.
     """
 
     patience_s: float = BUSY_PATIENCE_S
     is_grouping: bool = False
+    has_failed: bool = False
 
 
 def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str, str]) -> Connection:
@@ -224,68 +227,75 @@ def statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+class transaction:
     """Run the block in one writing transaction: all of it, or nothing.
 
     Raises:
         StoreError: As `mapped_errors`; StoreBusy only after `BUSY_PATIENCE_S`.
     """
-    if isinstance(connection, Connection) and connection.is_grouping:
-        with _part(connection, path):
-            yield
-        return
-    with mapped_errors(path):
-        _begin(connection)
-        with _committed(connection):
-            yield
+
+    # A class and not a generator, here and below: each run passes through a dozen of them.
+    __slots__ = ("_connection", "_is_part", "_path")
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._is_part = isinstance(connection, Connection) and connection.is_grouping
+
+    def __enter__(self) -> None:
+        if not (self._is_part and self._connection.in_transaction):
+            with mapped_errors(self._path):
+                _begin(self._connection)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if self._is_part:
+            if error is not None:
+                cast("Connection", self._connection).has_failed = True
+        else:
+            _end(self._connection, self._path, error)
+        _raise_mapped(error, self._path)
 
 
-@contextlib.contextmanager
-def group(connection: Connection, path: Path) -> Iterator[None]:
+class group:
     """Make one transaction of those inside the block; nothing is locked before the first of them.
 
     What an inner one returns is durable only after the block.
 
     Raises:
         StoreError: As `transaction`; then nothing of it was done.
+        InvariantError: An inner one failed, and the block went on; nothing was done.
     """
-    connection.is_grouping = True
-    try:
-        with mapped_errors(path), _committed(connection):
-            yield
-    finally:
-        connection.is_grouping = False
+
+    __slots__ = ("_connection", "_path")
+
+    def __init__(self, connection: Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._connection.is_grouping = True
+        self._connection.has_failed = False
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._connection.is_grouping = False
+        if error is None and self._connection.has_failed:
+            error = InvariantError("a part of a transaction failed, and the rest went on")
+            _end(self._connection, self._path, error)
+            raise error
+        _end(self._connection, self._path, error)
+        _raise_mapped(error, self._path)
 
 
-@contextlib.contextmanager
-def _part(connection: Connection, path: Path) -> Iterator[None]:
-    """Run a transaction inside a group: if it fails, only what it did itself is taken back."""
+def _end(connection: sqlite3.Connection, path: Path, error: BaseException | None) -> None:
+    """Commit, or roll back if the block or the commit itself failed."""
     with mapped_errors(path):
-        if not connection.in_transaction:
-            _begin(connection)
-        connection.execute("SAVEPOINT part")
         try:
-            yield
-        except BaseException:
+            if error is None and connection.in_transaction:
+                connection.execute("COMMIT")
+        finally:
+            # A full disk rolls back by itself, and then ROLLBACK is an error of its own.
             if connection.in_transaction:
-                connection.execute("ROLLBACK TO part")
-                connection.execute("RELEASE part")
-            raise
-        connection.execute("RELEASE part")
-
-
-@contextlib.contextmanager
-def _committed(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
-        if connection.in_transaction:
-            connection.execute("COMMIT")
-    except BaseException:
-        # A full disk rolls back by itself, and then ROLLBACK is an error of its own.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+                connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
@@ -324,21 +334,42 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
             return
 
 
-@contextlib.contextmanager
-def mapped_errors(path: Path) -> Iterator[None]:
+class mapped_errors:
     """Turn errors of SQLite and of the file system into StoreErrors that name the database."""
-    try:
-        yield
-    except CronqError:
-        raise
-    except sqlite3.Error as error:
-        raise _store_error(error, path) from error
-    except OSError as error:
-        raise StoreFull(f"{path}: {error.strerror or error}", hint=_hint_for(error.errno)) from error
-    except UnicodeEncodeError as error:
-        raise UsageError("a text holds bytes that are not UTF-8; nothing was changed") from error
-    except OverflowError as error:
-        raise UsageError("a number is too large for the database; nothing was changed") from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            _raise_mapped(error, self._path)
+
+
+def _raise_mapped(error: BaseException | None, path: Path) -> None:
+    """Raise what an error means; without effect if it means itself."""
+    mapped = None if error is None else mapped_error(error, path)
+    if mapped is not None:
+        raise mapped from error
+
+
+def mapped_error(error: BaseException, path: Path) -> CronqError | None:
+    """Return an error in cronq's words; None: it is in them, or none of ours."""
+    if isinstance(error, sqlite3.Error):
+        return _store_error(error, path)
+    if isinstance(error, CronqError):
+        return None
+    if isinstance(error, OSError):
+        return StoreFull(f"{path}: {error.strerror or error}", hint=_hint_for(error.errno))
+    if isinstance(error, UnicodeEncodeError):
+        return UsageError("a text holds bytes that are not UTF-8; nothing was changed")
+    if isinstance(error, OverflowError):
+        return UsageError("a number is too large for the database; nothing was changed")
+    return None
 
 
 def family_of(error: sqlite3.Error) -> str:

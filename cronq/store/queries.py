@@ -16,6 +16,10 @@ RUN_COLUMNS = """
     r.stop_reason, r.worker, r.started_at, r.finished_at
 """
 RUN_FROM = "FROM run r JOIN job j ON j.id = r.job_id"
+RUN_CHANGED_COLUMNS = RUN_COLUMNS.replace(
+    "j.name", "(SELECT name FROM job WHERE job.id = run.job_id)"
+).replace("r.", "")
+"""The same of a run that a statement changes, for its RETURNING."""
 
 ATTEMPT_COLUMNS = """
     a.run_id, a.attempt, a.worker, a.boot_id, a.claimed_at, a.started_at, a.finished_at, a.pid, a.outcome,
@@ -184,23 +188,20 @@ RUN_START = """
 UPDATE run SET started_at = coalesce(started_at, ?) WHERE id = ? AND attempt = ? AND state = 'running'
 """
 
-# Before an end is written: whether the claim still stands, and whether a retry would be against a wish.
-RUN_GUARD = f"""
-SELECT {RUN_COLUMNS}, j.removed_at, EXISTS (SELECT 1 FROM hold WHERE run_id = r.id)
-{RUN_FROM}
-WHERE r.id = ? AND r.attempt = ? AND r.state = 'running'
-"""
-
-# The end of an attempt (G3): the attempt number fences off a worker that was replaced.
-RUN_FINISH = """
+# The end of an attempt (G3): the attempt number fences off a worker that was replaced. No row: the claim does
+# not stand, or a retry would be against a wish.
+RUN_FINISH = f"""
 UPDATE run SET state = 'done', outcome = ?, reason = ?, worker = NULL, failures = failures + ?,
     started_at = coalesce(started_at, ?), finished_at = ?
 WHERE id = ? AND attempt = ? AND state = 'running'
+RETURNING {RUN_CHANGED_COLUMNS}, EXISTS (SELECT 1 FROM hold WHERE run_id = run.id)
 """
-RUN_REQUEUE = """
+RUN_REQUEUE = f"""
 UPDATE run SET state = 'queued', worker = NULL, failures = failures + ?,
     started_at = coalesce(started_at, ?), available_at = ?
-WHERE id = ? AND attempt = ? AND state = 'running'
+WHERE id = ? AND attempt = ? AND state = 'running' AND stop_reason IS NULL
+    AND (SELECT removed_at FROM job WHERE job.id = run.job_id) IS NULL
+RETURNING {RUN_CHANGED_COLUMNS}, EXISTS (SELECT 1 FROM hold WHERE run_id = run.id)
 """
 
 # `cancel`, guarded by the state. A run that already had an attempt is as cancelled as one that had none.

@@ -10,7 +10,7 @@ from cronq.model import Attempt, Definition, Micros, Run, State
 from cronq.plan import Active, Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob
-from cronq.store.connection import Connection, mapped_errors
+from cronq.store.connection import Connection, mapped_error
 from cronq.store.location import Place
 from cronq.store.presence import Presence
 
@@ -110,8 +110,13 @@ class Ledger:
         return found[0] if found else None
 
     def _all(self, query: str, values: Values = ()) -> list[rows.Row]:
-        with mapped_errors(self._path):
+        try:
             return self._db.execute(query, values).fetchall()  # type: ignore[arg-type]
+        except Exception as error:
+            mapped = mapped_error(error, self._path)
+            if mapped is None:
+                raise
+            raise mapped from error
 
 
 def unknown_names(what: str, names: Sequence[str], known: Sequence[str], otherwise: str) -> tuple[str, str]:

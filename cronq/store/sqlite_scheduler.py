@@ -100,7 +100,7 @@ class SchedulerSide(LockSide):
     def claim(self, workers: Sequence[str], boot_id: str, *, now: Micros) -> list[Claim]:
         """Give each worker the next available run."""
         # Looking first keeps a turn in which nothing waits from taking the write lock.
-        if not workers or not self.claimable(now, limit=1):
+        if not workers or not (self._db.in_transaction or self.claimable(now, limit=1)):
             return []
         with transaction(self._db, self._path):
             chosen = self._claimable(len(workers), now)
@@ -199,29 +199,19 @@ class SchedulerSide(LockSide):
 
     def _finish(self, end: AttemptEnd) -> Run | None:
         run_id, attempt = end.key
-        guard = self._maybe(queries.RUN_GUARD, end.key)
-        if guard is None:
-            return None
-        run, (removed_at, has_locks) = rows.run_from_row(guard), guard[rows.RUN_WIDTH :]
-        if has_locks:
-            self._db.execute(queries.HOLD_REMOVE_RUN, (run_id,))
         counts = int(end.counts)
         reason = rows.storable(end.reason)
-        after = run._replace(
-            worker=None,
-            failures=run.failures + counts,
-            started_at=end.started_at if run.started_at is None else run.started_at,
-        )
-        if end.retry_at is not None and run.stop_reason is None and removed_at is None:
-            after = after._replace(state=State.QUEUED, available_at=end.retry_at)
-            values: tuple[object, ...] = (counts, end.started_at, end.retry_at, run_id, attempt)
-            self._db.execute(queries.RUN_REQUEUE, values)
-        else:
-            after = after._replace(
-                state=State.DONE, outcome=end.outcome, reason=reason, finished_at=end.finished_at
-            )
+        row = None
+        if end.retry_at is not None:
+            # Not against a wish: it was cancelled meanwhile, or its job removed.
+            row = self._maybe(queries.RUN_REQUEUE, (counts, end.started_at, end.retry_at, run_id, attempt))
+        if row is None:
             values = (end.outcome, reason, counts, end.started_at, end.finished_at, run_id, attempt)
-            self._db.execute(queries.RUN_FINISH, values)
+            row = self._maybe(queries.RUN_FINISH, values)
+        if row is None:
+            return None
+        if row[rows.RUN_WIDTH]:
+            self._db.execute(queries.HOLD_REMOVE_RUN, (run_id,))
         usage = end.usage
         self._db.execute(
             queries.ATTEMPT_FINISH,
@@ -242,7 +232,7 @@ class SchedulerSide(LockSide):
                 attempt,
             ),
         )
-        return after
+        return rows.run_from_row(row)
 
     def has_work(self) -> bool:
         """Return whether a run is running, or queued and not held back by a pause."""

@@ -6,26 +6,25 @@ import os
 import signal
 import subprocess
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from cronq import clock
-from cronq.model import AttemptEnd, AttemptStart, Claim, CommandKind
+from cronq.model import AttemptEnd, Claim, CommandKind
 from cronq.store.location import Place
-from cronq.worker import endings, kernel, liveness
+from cronq.worker import endings, kernel
 from cronq.worker.confine import Confinement, ConfinementError, account_in, confinement_of, start_process
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment, secrets_in
-from cronq.worker.files import open_input, open_log
+from cronq.worker.files import open_input
 from cronq.worker.inbox import Inbox
-from cronq.worker.liveness import AttemptLocks, Hint
+from cronq.worker.liveness import AttemptLock, Hint
 from cronq.worker.messages import Stop
 from cronq.worker.oom import KillCounter
 from cronq.worker.output import Output
+from cronq.worker.spool import Log, Spool
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
-
-OnStart = Callable[[AttemptStart], None]
 
 
 class CommandAttempt:
@@ -40,7 +39,8 @@ class CommandAttempt:
         claim: Claim,
         place: Place,
         *,
-        locks: AttemptLocks,
+        lock: AttemptLock,
+        spool: Spool,
         inherited: Mapping[str, str],
         inbox: Inbox,
         oom: KillCounter,
@@ -48,38 +48,37 @@ class CommandAttempt:
         if claim.definition.command.kind is CommandKind.PYTHON:
             raise TypeError("a callable is not started as a process")
         self._claim = claim
-        self._place = place
-        self._locks = locks
+        self._lock = lock
+        self._spool = spool
+        self._log = Log(place, claim.key, claim.worker)
         self._inherited = inherited
         self._inbox = inbox
         self._oom = oom
         self._exit: Exit | None = None
-        self.output = Output(place.log_file(*claim.key), claim.definition.max_output, clock.monotonic())
+        self.output = Output(self._log, claim.definition.max_output, clock.monotonic())
 
-    def execute(self, boot_id: str, on_start: OnStart) -> AttemptEnd:
+    def execute(self, boot_id: str) -> AttemptEnd:
         """Start the command and return how it ended, when nothing of it is left.
+
+        That it has begun is told by its lock file: most are over before anybody could have been told.
 
         Dies: The command goes on, its output too; the lock that it inherited is held until it ends.
         """
         claim = self._claim
-        self._oom.mark()
+        self._oom.mark(clock.monotonic())
         try:
-            # Another user must not be able to write who is to be signalled.
-            lock_fd = self._locks.take(claim.key, read_only=claim.definition.user is not None)
+            lock_fd = self._lock.take(claim.key)
         except OSError as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
         try:
+            since = kernel.boot_ns()
             begun = self._start(lock_fd)
             if isinstance(begun, AttemptEnd):
                 return begun
-            ticks = kernel.start_ticks(begun.pid)
-            hint = Hint(os.getpid(), begun.pid, ticks, boot_id, begun.monotonic)
-            if claim.definition.user is None:
-                liveness.write_hint(lock_fd, hint)
-            else:
-                liveness.write_attempt_hint(self._place, claim.key, hint)
-            # After the hint: who has heard of the start can rely on finding the command by name.
-            on_start(AttemptStart(claim.key, begun.pid, begun.at))
+            ticks = kernel.start_ticks_since(begun.pid, since)
+            self._lock.name(
+                Hint(os.getpid(), begun.pid, ticks, boot_id, begun.monotonic, claim.key, begun.at)
+            )
             return self._supervise(begun)
         finally:
             os.close(lock_fd)
@@ -106,7 +105,7 @@ class CommandAttempt:
 
     def _spawn(self, environment: Mapping[str, str], lock_fd: int, confinement: Confinement | None) -> Begun:
         definition = self._claim.definition
-        log_fd = open_log(self._place.log_file(*self._claim.key))
+        log_fd = self._log.open(self._spool)
         stdin_fd = None
         try:
             if definition.stdin is not None:
@@ -136,12 +135,14 @@ class CommandAttempt:
             begun.monotonic, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
         )
         while True:
-            self._reap(begun)
+            has_children = self._reap(begun)
             now = clock.monotonic()
             self.output.look(now)
             if self._exit is not None:
                 tree.is_led = False
-                watch.exited(now, leftovers=tree.has_members())
+                # What left the tree of the command is our child, so without children nothing is left.
+                leftovers = (has_children or not kernel.HAS_PROC) and tree.has_members()
+                watch.exited(now, leftovers=leftovers)
             order = watch.step(now)
             if watch.is_over:
                 break
@@ -156,15 +157,15 @@ class CommandAttempt:
             verdict = endings.verdict_of_oom(exit_, definition.success_codes, self._oom.has_risen)
         return endings.end_of_process(self._claim, begun, exit_, verdict=verdict, survivors=survivors)
 
-    def _reap(self, begun: Begun) -> None:
-        """Wait for every child that has ended: the command, and orphans of its tree."""
+    def _reap(self, begun: Begun) -> bool:
+        """Wait for each child that has ended: the command, orphans of its tree; return if any is left."""
         while True:
             try:
                 pid, status, rusage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == begun.pid:
                 self._exit = endings.exit_from_status(
                     status, rusage, begun, at=clock.now_us(), monotonic=clock.monotonic()

@@ -11,23 +11,24 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from cronq import clock
 from cronq.masking import NO_SECRETS
-from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Outcome, Usage
+from cronq.model import AttemptEnd, AttemptKey, Claim, Outcome, Usage
 from cronq.store.location import Place
 from cronq.worker import endings, kernel
 from cronq.worker.endings import Begun, Exit
 from cronq.worker.environment import EnvironmentFileError, command_environment, secrets_in
-from cronq.worker.files import open_input, open_log
+from cronq.worker.files import open_input
 from cronq.worker.inbox import Inbox
-from cronq.worker.liveness import AttemptLocks, Hint, write_hint
+from cronq.worker.liveness import AttemptLock, Hint
 from cronq.worker.messages import Stop
 from cronq.worker.modules import ModuleCache
+from cronq.worker.spool import Log, Spool
 from cronq.worker.supervision import LEFTOVER_GRACE_S, Order, Supervision, Verdict
 from cronq.worker.tree import ProcessTree
 
@@ -48,20 +49,25 @@ class CallableAttempt:
 
     Attributes:
         is_soiled: A callable left a thread behind, so this process should not execute another one.
+        log: Of the last one.
         masker: Knows the secret values of the last one.
     """
 
+    log: Log
+
     def __init__(
-        self, place: Place, *, locks: AttemptLocks, inherited: Mapping[str, str], inbox: Inbox
+        self, place: Place, *, lock: AttemptLock, spool: Spool, inherited: Mapping[str, str], inbox: Inbox
     ) -> None:
         self._place = place
-        self._locks = locks
+        self._lock = lock
+        self._spool = spool
         self._environment = _Environment()
         self._inherited = inherited
         self._inbox = inbox
         self._modules = ModuleCache()
         self._streams = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (0, 1, 2)]
-        self._start_ticks = kernel.start_ticks(os.getpid())
+        self._pid = os.getpid()
+        self._start_ticks = kernel.start_ticks(self._pid)
         self._is_armed = False
         self._timed_out = False
         self._exit_code: int | None = None
@@ -69,22 +75,23 @@ class CallableAttempt:
         self.is_soiled = False
         self.masker = NO_SECRETS
 
-    def execute(self, claim: Claim, boot_id: str, on_start: Callable[[AttemptStart], None]) -> AttemptEnd:
+    def execute(self, claim: Claim, boot_id: str) -> AttemptEnd:
         """Call the function and return how it ended.
 
         Dies: The callable dies with this process; the pool sees how.
         """
         self.masker = NO_SECRETS
+        self.log = Log(self._place, claim.key, claim.worker)
         try:
-            lock_fd = self._locks.take(claim.key)
+            lock_fd = self._lock.take(claim.key)
         except OSError as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
         try:
-            begun = Begun(clock.now_us(), clock.monotonic(), os.getpid())
-            hint = Hint(begun.pid, begun.pid, self._start_ticks, boot_id, begun.monotonic)
-            write_hint(lock_fd, hint)
+            begun = Begun(clock.now_us(), clock.monotonic(), self._pid)
+            self._lock.name(
+                Hint(begun.pid, begun.pid, self._start_ticks, boot_id, begun.monotonic, claim.key, begun.at)
+            )
             with self._surroundings(claim, begun):
-                on_start(AttemptStart(claim.key, begun.pid, begun.at))
                 return self._execute(claim, begun)
         except EnvironmentFileError as error:
             return endings.end_unstarted(claim, f"env_error: {error}", now=clock.now_us())
@@ -193,7 +200,7 @@ class CallableAttempt:
         definition = claim.definition
         environment = command_environment(claim, self._inherited, begun.at)
         self.masker = secrets_in(definition, environment)
-        log_fd = open_log(self._place.log_file(*claim.key))
+        log_fd = self.log.open(self._spool)
         stdin_fd = -1
         try:
             if definition.stdin is not None:
@@ -310,14 +317,14 @@ def _used() -> tuple[float, float, int]:
 
 def _end_children() -> tuple[str, ...]:
     """Stop what the callable left running, and return what could not be stopped."""
-    own_pid = os.getpid()
-    if not kernel.children_of(own_pid):
+    if not kernel.reap_children():
         return ()
+    own_pid = os.getpid()
     tree = ProcessTree(0, lambda: kernel.descendants_of(own_pid))
     now = clock.monotonic()
     watch = Supervision(now, timeout_s=None, kill_after_s=LEFTOVER_GRACE_S)
     while not watch.is_over:
-        _reap_all()
+        kernel.reap_children()
         now = clock.monotonic()
         watch.exited(now, leftovers=tree.has_members())
         order = watch.step(now)
@@ -326,9 +333,3 @@ def _end_children() -> tuple[str, ...]:
         elif not watch.is_over:
             clock.sleep(0.002)
     return tree.names() if watch.gave_up else ()
-
-
-def _reap_all() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass

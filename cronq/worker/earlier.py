@@ -42,7 +42,7 @@ class EarlierAttempt:
         definition = held.claim.definition
         self._is_callable = definition.command.kind is CommandKind.PYTHON
         self._worker = liveness.worker_hint(place, held.attempt.worker)
-        hint = liveness.attempt_hint(place, self.key)
+        hint = liveness.attempt_hint(place, self.key, held.attempt.worker)
         self._command = hint
         started = self._started() if hint is None else hint.monotonic
         # A worker that lives watches over the time limit itself, and is killed if it does not; the ladder
@@ -124,7 +124,7 @@ class EarlierAttempt:
             return left
         self._output.look(now)
         if self._has_command():
-            self._command = self._command or liveness.attempt_hint(self._place, self.key)
+            self._command = self._command or liveness.attempt_hint(self._place, self.key, self.worker)
             if carry_on_ladder(self._watch, self._tree, self._command, now):
                 self._look_at = now + SEARCH_AGAIN_S
             if not self._watch.gave_up:
@@ -158,7 +158,7 @@ class EarlierAttempt:
         return (
             self._attempt.boot_id == kernel.boot_id()
             and self._attempt.started_at is None
-            and not liveness.was_started(self._place, self.key)
+            and not liveness.was_started(self._place, self.key, self.worker)
         )
 
     def _started(self) -> float:
@@ -179,7 +179,7 @@ class EarlierAttempt:
         return self._is_condemned
 
     def _is_alive(self) -> bool:
-        return liveness.is_attempt_alive(self._place, self.key, self._attempt.pid)
+        return liveness.is_attempt_alive(self._place, self.key, self.worker, self._attempt.pid)
 
     def _has_worker(self) -> bool:
         return liveness.is_worker_alive(self._place, self._attempt.worker)
@@ -199,7 +199,7 @@ class EarlierAttempt:
         found = [
             info.pid
             for info in kernel.all_processes()
-            if info.session == leader or liveness.is_of_attempt(self._place, self.key, info.pid)
+            if info.session == leader or liveness.is_of_attempt(self._place, self.key, self.worker, info.pid)
         ]
         return [*found, *(pid for pid in self._groups.members(self._attempt.worker) if pid not in found)]
 

@@ -49,22 +49,6 @@ def make_folder(folder: Path) -> None:
         missing.mkdir(FOLDER_MODE, exist_ok=True)
 
 
-def open_log(path: Path | str) -> int:
-    """Return a descriptor that appends to a new log file.
-
-    A log is never shared between attempts; one that is there already can only be of a database that was
-    restored from a copy, and is continued rather than lost.
-
-    Raises:
-        OSError: It cannot be made.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    try:
-        return open_private(path, flags | os.O_EXCL)
-    except FileExistsError:
-        return open_private(path, flags)
-
-
 def open_input(path: Path, account: Account | None = None) -> int:
     """Return a descriptor of what a job reads from: a file, a device, or a FIFO.
 

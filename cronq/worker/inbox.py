@@ -18,7 +18,14 @@ from cronq.model import AttemptKey
 from cronq.worker import kernel
 from cronq.worker.messages import FromWorker, Stop, ToWorker, decode_to_worker, encode
 
-_SHRUGGED_OFF = (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_SHRUGGED_OFF = (
+    signal.SIGCHLD,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGIO,  # see `cronq.worker.spool`
+)
 
 
 class Inbox:

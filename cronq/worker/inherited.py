@@ -114,7 +114,7 @@ class InheritedCommand:
             self._pidfd = None
 
     def _find(self) -> bool:
-        hint = liveness.attempt_hint(self._place, self.key)
+        hint = liveness.attempt_hint(self._place, self.key, self.worker)
         # The one that is named comes first: the kernel's list of children may leave some out while others
         # come and go. Source: proc_tid_children(5), "reliable only if all are stopped or frozen".
         named = [] if hint is None else [hint.pid]
@@ -124,7 +124,7 @@ class InheritedCommand:
                 continue
             hinted = hint is not None and (pid, info.start_ticks) == (hint.pid, hint.start_ticks)
             # A zombie has no environment any more, so that one is known by the hint alone.
-            if hinted or (info.session == pid and liveness.is_of_attempt(self._place, self.key, pid)):
+            if hinted or (info.session == pid and self._is_ours(pid)):
                 self._take(pid)
                 if self._begun is None and hint is not None:
                     self._begun = begun_from_hint(hint, self._clock)
@@ -141,12 +141,12 @@ class InheritedCommand:
         found: list[int] = []
         for child in kernel.children_of(os.getpid()):
             info = kernel.process_info(child)
-            if child == leader or (
-                info is not None
-                and (info.session == leader or liveness.is_of_attempt(self._place, self.key, child))
-            ):
+            if child == leader or (info is not None and (info.session == leader or self._is_ours(child))):
                 found += [child, *kernel.descendants_of(child)]
         return found
+
+    def _is_ours(self, pid: int) -> bool:
+        return liveness.is_of_attempt(self._place, self.key, self.worker, pid)
 
     def _wait(self) -> None:
         if self._exit is not None:
@@ -180,8 +180,8 @@ class InheritedCommand:
         """
         if now >= self._search_until:
             self._look_at = now + LOOK_AGAIN_S
-        if liveness.is_attempt_alive(self._place, self.key):
-            hint = liveness.attempt_hint(self._place, self.key)
+        if liveness.is_attempt_alive(self._place, self.key, self.worker):
+            hint = liveness.attempt_hint(self._place, self.key, self.worker)
             if self._begun is None and hint is not None:
                 self._begun = begun_from_hint(hint, self._clock)
             if self._rest is None and self._begun is not None:

@@ -5,12 +5,12 @@ Linux answers all; elsewhere each function says what is lost. Source: proc(5), p
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 HAS_PROC = Path("/proc/self/stat").exists()
 """Whether processes can be looked at; without it a tree is only its process group."""
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,39 @@ def start_ticks(pid: int) -> int | None:
     """
     info = process_info(pid)
     return None if info is None else info.start_ticks
+
+
+def boot_ns() -> int | None:
+    """Return the time since the boot by which the kernel notes starts; None where that is not certain.
+
+    A library that fakes the time for its process (libfaketime) may fake this clock, too.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if _has_boot_clock() else None
+
+
+@functools.cache
+def _has_boot_clock() -> bool:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return False
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    uptime = _read("/proc/uptime")
+    after = time.clock_gettime(time.CLOCK_BOOTTIME)
+    if uptime is None:
+        return False
+    return before - _TICK_S <= float(uptime.split()[0]) <= after + _TICK_S
+
+
+def start_ticks_since(pid: int, began_ns: int | None) -> int | None:
+    """Return the start of a process that was started since an instant of `boot_ns`.
+
+    If no tick has passed since, it can be no other one (proc_pid_stat(5), starttime), and need not be read:
+    that waits for the process to be through its exec.
+    """
+    if began_ns is not None:
+        first = began_ns // _TICK_NS
+        if first == (boot_ns() or 0) // _TICK_NS:
+            return first
+    return start_ticks(pid)
 
 
 def exists(pid: int) -> bool:
@@ -161,11 +196,14 @@ def descendants_of(pid: int) -> list[int]:
     return found
 
 
-def reap_children() -> None:
-    """Wait for all children that have ended, whoever they were."""
-    with contextlib.suppress(ChildProcessError):
+def reap_children() -> bool:
+    """Wait for all children that have ended, whoever they were; return whether any is left."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def become_subreaper() -> bool:

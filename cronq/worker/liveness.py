@@ -1,18 +1,20 @@
 """Does it live? Answered by the kernel: whoever lives holds a lock, and death frees it.
 
-Each worker holds `<worker>.worker`. Each attempt has `<run>.<attempt>.lock`, locked before the command is
-started, and the command inherits the open file description (flock(2)), so the lock is held as long
-as either of them lives, and it cannot be taken over by a pid that was used again. What is written in the
-files (pid, start, boot) is for signals and for people.
+Each worker holds `<worker>.worker`. For its attempts, one after the other, it has `<worker>.attempt`, locked
+before the command is started, and the command inherits the open file description (flock(2)), so the lock is
+held as long as either of them lives, and it cannot be taken over by a pid that was used again. What is
+written in the file says which attempt has begun last, and who it is (pid, start, boot). One file serves for
+all attempts of a worker, and keeps its name, because to make, rename and remove files is the dearest part of
+a start on some disks.
 
-==============  =============  ==========================================================
-worker's lock   attempt file   meaning
-==============  =============  ==========================================================
-held            any            the worker looks after it, and will record the end
-free            missing        the command was never started
-free            held           the command lives, without its worker
-free            free           both are dead; if nothing is recorded, how it ended is not known
-==============  =============  ==========================================================
+==============  =====================  ==========================================================
+worker's lock   attempt file           meaning
+==============  =====================  ==========================================================
+held            any                    the worker looks after it, and will record the end
+free            missing, or of others  the command was never started
+free            held                   the command lives, without its worker
+free            free, and names it     both are dead; if nothing is recorded, how it ended is not known
+==============  =====================  ==========================================================
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cronq import clock
-from cronq.model import AttemptKey
+from cronq.model import AttemptKey, Micros
 from cronq.store.location import Place
 from cronq.worker import kernel
 from cronq.worker.files import open_private
@@ -41,6 +43,7 @@ _NO_LOCK = frozenset(
 Any other error (no descriptor left, no memory, a disk that fails) says nothing about who lives.
 """
 _LOCK_RETRY_S = 0.005
+_LINE_LENGTH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,11 @@ class Hint:
     """Who executes an attempt, or who a worker is.
 
     Attributes:
+        pid: 0: it is just about to be started.
         start_ticks: See `kernel.ProcessInfo`.
         monotonic: When it was started, on the monotonic clock, which all processes of a boot share.
+        key: The attempt.
+        at: When it was started, by the wall clock.
     """
 
     worker_pid: int
@@ -57,6 +63,8 @@ class Hint:
     start_ticks: int | None
     boot_id: str
     monotonic: float
+    key: AttemptKey | None = None
+    at: Micros = 0
 
 
 def worker_file(place: Place, worker: str) -> Path:
@@ -64,14 +72,9 @@ def worker_file(place: Place, worker: str) -> Path:
     return place.attempts / f"{worker}.worker"
 
 
-def attempt_file(place: Place, key: AttemptKey) -> Path:
-    """Return the lock file of an attempt."""
-    return place.attempts / f"{key[0]}.{key[1]}.lock"
-
-
-def spare_file(place: Place, worker: str) -> Path:
-    """Return the file that becomes the lock of a worker's next attempt."""
-    return place.attempts / f"{worker}.spare"
+def attempt_file(place: Place, worker: str) -> Path:
+    """Return the lock file of a worker's attempts."""
+    return place.attempts / f"{worker}.attempt"
 
 
 def outside_file(place: Place, holder: str) -> Path:
@@ -100,55 +103,66 @@ def is_outside_stopped(holder: str) -> bool:
     return info is not None and info.state in {"T", "t"}
 
 
-class AttemptLocks:
-    """The locks of one worker's attempts, one after the other.
+class AttemptLock:
+    """The lock of one worker's attempts, one after the other."""
 
-    One file goes round: spare, lock, spare. To make and remove a file for each attempt is the dearest part of
-    a start on some file systems (ext4 without a journal passes over recently freed inodes one by one).
-    """
+    def __init__(self, place: Place, worker: str, boot_id: str) -> None:
+        self._path = str(attempt_file(place, worker))
+        self._boot_id = boot_id
+        self._pid = os.getpid()
+        self._about = _about_worker(self._pid, boot_id)
+        self._writer = -1
+        self._inode = 0
 
-    def __init__(self, place: Place, worker: str) -> None:
-        # Text and not Path: these are put together for each attempt.
-        self._folder = f"{place.attempts}/"
-        self._spare = str(spare_file(place, worker))
+    def take(self, key: AttemptKey) -> int:
+        """Return a descriptor that holds the lock, and through which nothing can be written.
 
-    def take(self, key: AttemptKey, *, read_only: bool = False) -> int:
-        """Return a descriptor that holds the lock of an attempt.
+        Whoever inherits it shall not be able to write who is to be signalled.
 
-        Args:
-            key: The attempt.
-            read_only: Whoever inherits the descriptor shall not be able to write into the file.
-
-        Dies: The file gets the attempt's name when it is locked already, so nobody finds it unlocked.
+        Dies: The file names the attempt before anything of it can be started.
 
         Raises:
             OSError: It cannot be made.
         """
-        flags = os.O_CREAT | (os.O_RDONLY if read_only else os.O_RDWR)
         try:
-            fd = _lock(open_private(self._spare, flags), 0.0)
+            fd = self._open()
         except BlockingIOError:
             # A process that outlived its attempt still has it.
-            _unlink(self._spare)
-            fd = _lock(open_private(self._spare, flags | os.O_EXCL), 0.0)
+            _unlink(self._path)
+            fd = self._open()
         try:
-            os.rename(self._spare, self._path(key))  # noqa: PTH104 - for each attempt
+            inode = os.fstat(fd).st_ino
+            if inode != self._inode:
+                self._open_writer(inode)
+            self._write(Hint(self._pid, 0, None, self._boot_id, 0.0, key))
         except OSError:
             os.close(fd)
             raise
         return fd
 
-    def give_back(self, key: AttemptKey) -> None:
-        """Take the file of an attempt whose end is in the store for the next one."""
-        path = self._path(key)
-        try:
-            os.truncate(path, 0)
-            os.rename(path, self._spare)  # noqa: PTH104 - for each attempt
-        except OSError:
-            _unlink(path)
+    def name(self, hint: Hint) -> None:
+        """Write who executes the attempt whose lock is held; a full disk is no reason to fail."""
+        # Without it the command is known by its lock, its environment and its parent.
+        with contextlib.suppress(OSError):
+            self._write(hint)
 
-    def _path(self, key: AttemptKey) -> str:
-        return f"{self._folder}{key[0]}.{key[1]}.lock"
+    def _open(self) -> int:
+        try:
+            fd = open_private(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            # Made first, and then opened as always, for reading alone.
+            os.close(open_private(self._path, os.O_WRONLY | os.O_CREAT))
+            fd = open_private(self._path, os.O_RDONLY)
+        return _lock(fd, 0.0)
+
+    def _open_writer(self, inode: int) -> None:
+        if self._writer != -1:
+            os.close(self._writer)
+        self._writer = open_private(self._path, os.O_WRONLY)
+        self._inode = inode
+
+    def _write(self, hint: Hint) -> None:
+        os.pwrite(self._writer, _line_of(hint, self._about), 0)
 
 
 def take_lock(path: Path) -> int:
@@ -180,27 +194,27 @@ def _lock(fd: int, bound_s: float) -> int:
 
 def write_hint(fd: int, hint: Hint) -> None:
     """Write who holds a lock into its file; a full disk is no reason to fail."""
-    ticks = "null" if hint.start_ticks is None else hint.start_ticks
-    line = (
-        f'{{"worker_pid": {hint.worker_pid}, "pid": {hint.pid}, "start_ticks": {ticks}, '
-        f'"boot_id": {json.dumps(hint.boot_id)}, "monotonic": {hint.monotonic!r}}}\n'
-    )
     try:
-        os.pwrite(fd, line.encode(), 0)
+        os.pwrite(fd, _line_of(hint, _about_worker(hint.worker_pid, hint.boot_id)), 0)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
             raise
 
 
-def write_attempt_hint(place: Place, key: AttemptKey, hint: Hint) -> None:
-    """Write who executes an attempt, where the descriptor that holds its lock cannot be written to."""
-    # The command runs already; without the hint it is known by its lock, its environment and its parent.
-    with contextlib.suppress(OSError):
-        fd = open_private(attempt_file(place, key), os.O_WRONLY)
-        try:
-            write_hint(fd, hint)
-        finally:
-            os.close(fd)
+def _line_of(hint: Hint, about: str) -> bytes:
+    """Return a hint as it stands in a file: one line of one length, so that each covers the last one."""
+    ticks = "null" if hint.start_ticks is None else hint.start_ticks
+    key = "null" if hint.key is None else f"[{hint.key[0]}, {hint.key[1]}]"
+    line = (
+        f'{about}"pid": {hint.pid}, "start_ticks": {ticks}, '
+        f'"monotonic": {hint.monotonic!r}, "key": {key}, "at": {hint.at}}}'
+    )
+    return f"{line:<{_LINE_LENGTH - 1}}\n".encode()
+
+
+def _about_worker(pid: int, boot_id: str) -> str:
+    """Return the part of the line that is the same for all attempts of a worker."""
+    return f'{{"worker_pid": {pid}, "boot_id": {json.dumps(boot_id)}, '
 
 
 def is_worker_alive(place: Place, worker: str) -> bool:
@@ -208,7 +222,7 @@ def is_worker_alive(place: Place, worker: str) -> bool:
     return _is_locked(worker_file(place, worker))
 
 
-def is_attempt_alive(place: Place, key: AttemptKey, pid: int | None = None) -> bool:
+def is_attempt_alive(place: Place, key: AttemptKey, worker: str, pid: int | None = None) -> bool:
     """Return whether the worker or the command of an attempt lives, or may live.
 
     A command that closed all inherited descriptors gave up the lock; it is then known by its pid, start
@@ -217,17 +231,19 @@ def is_attempt_alive(place: Place, key: AttemptKey, pid: int | None = None) -> b
     Args:
         place: Where the locks are.
         key: The attempt.
+        worker: Whose attempt it is.
         pid: Of its command, as the ledger has it: asked if somebody removed the lock file.
     """
-    if _is_locked(attempt_file(place, key)):
+    path = attempt_file(place, worker)
+    if _is_locked(path):
         return True
-    if pid is not None and not is_there(attempt_file(place, key)):
-        return is_of_attempt(place, key, pid)
+    if pid is not None and not is_there(path):
+        return is_of_attempt(place, key, worker, pid)
     try:
-        hint = _read_hint(attempt_file(place, key))
+        hint = _read_hint(path)
     except OSError:
         return True
-    return hint is not None and not is_gone(hint)
+    return hint is not None and hint.key == key and hint.pid != 0 and not is_gone(hint)
 
 
 def is_same_process(hint: Hint) -> bool:
@@ -248,9 +264,16 @@ def is_gone(hint: Hint) -> bool:
     return kernel.process_info(hint.pid) is not None or not kernel.exists(hint.pid)
 
 
-def was_started(place: Place, key: AttemptKey) -> bool:
-    """Return whether the command may have been started: the lock file is there."""
-    return is_there(attempt_file(place, key))
+def was_started(place: Place, key: AttemptKey, worker: str) -> bool:
+    """Return whether the command may have been started: the lock file of its worker names it."""
+    try:
+        text = _read(attempt_file(place, worker))
+    except OSError:
+        return True
+    if not text:
+        return False  # it is written before anything is started
+    hint = _hint_from(text)
+    return hint is None or hint.key == key
 
 
 def is_there(path: Path) -> bool:
@@ -267,7 +290,7 @@ def says_free(error: OSError) -> bool:
     return error.errno in _NO_LOCK
 
 
-def is_of_attempt(place: Place, key: AttemptKey, pid: int) -> bool:
+def is_of_attempt(place: Place, key: AttemptKey, worker: str, pid: int) -> bool:
     """Return whether a process was started by an attempt, however it got away from it.
 
     It has the attempt's environment, or, if it was forked by a callable and executed nothing, its lock.
@@ -280,13 +303,19 @@ def is_of_attempt(place: Place, key: AttemptKey, pid: int) -> bool:
         == expected
     ):
         return True
-    return kernel.holds_file(pid, str(attempt_file(place, key)))
+    return kernel.holds_file(pid, str(attempt_file(place, worker)))
 
 
-def attempt_hint(place: Place, key: AttemptKey) -> Hint | None:
+def attempt_hint(place: Place, key: AttemptKey, worker: str) -> Hint | None:
     """Return who executes an attempt; None if that was never written, or cannot be read now."""
+    hint = last_attempt(place, worker)
+    return hint if hint is not None and hint.key == key and hint.pid != 0 else None
+
+
+def last_attempt(place: Place, worker: str) -> Hint | None:
+    """Return which attempt a worker began with last; None if with none, or it cannot be read now."""
     with contextlib.suppress(OSError):
-        return _read_hint(attempt_file(place, key))
+        return _read_hint(attempt_file(place, worker))
     return None
 
 
@@ -297,15 +326,14 @@ def worker_hint(place: Place, worker: str) -> Hint | None:
     return None
 
 
-def remove_attempt(place: Place, key: AttemptKey) -> None:
-    """Remove the lock file of an attempt whose end is in the store."""
-    _unlink(attempt_file(place, key))
-
-
 def remove_worker(place: Place, worker: str) -> None:
-    """Remove the files of a worker that is gone or goes."""
+    """Remove the lock of a worker that is gone or goes; that of its attempts may still be asked."""
     _unlink(worker_file(place, worker))
-    _unlink(spare_file(place, worker))
+
+
+def remove_attempt(place: Place, worker: str) -> None:
+    """Remove the lock of the attempts of a worker whose last end is in the store."""
+    _unlink(attempt_file(place, worker))
 
 
 def remove_outside(place: Place, holder: str) -> None:
@@ -317,28 +345,24 @@ def sweep_workers(place: Place) -> int:
     """Remove the files of dead workers, and of processes outside; return how many workers."""
     for path in place.attempts.glob("*.outside"):
         _remove_if_free(path)
-    dead = [path.stem for path in place.attempts.glob("*.worker") if _remove_if_free(path)]
-    for worker in dead:
-        _unlink(spare_file(place, worker))
-    return len(dead)
+    return sum(_remove_if_free(path) for path in place.attempts.glob("*.worker"))
 
 
-def sweep_attempts(place: Place, held: Container[AttemptKey]) -> int:
-    """Remove the files of attempts that are dead and recorded; return how many.
+def last_attempts(place: Place) -> Iterator[tuple[str, AttemptKey | None]]:
+    """Yield the workers that have begun with an attempt, each with the last one; None: nobody knows which."""
+    for path in place.attempts.glob("*.attempt"):
+        hint = last_attempt(place, path.stem)
+        yield path.stem, None if hint is None else hint.key
 
-    A lock stays if its worker was killed just after the end was recorded; a left end, if another end was
-    recorded before it was found.
 
-    Args:
-        place: Where they are.
-        held: Attempts whose end is not in the store; theirs stay.
-    """
+def is_dead(place: Place, worker: str) -> bool:
+    """Return whether a worker is dead, with all that it had started."""
+    return not is_worker_alive(place, worker) and not _is_locked(attempt_file(place, worker))
+
+
+def sweep_left_ends(place: Place, held: Container[AttemptKey]) -> int:
+    """Remove left ends of attempts that have another end in the store by now; return how many."""
     removed = 0
-    for path in place.attempts.glob("*.lock"):
-        key = _key_of(path)
-        if key is not None and key not in held and not _is_locked(path):
-            _unlink(path)
-            removed += 1
     for path in place.attempts.glob("*.end.*"):  # drafts too
         key = _key_of(path)
         if key is not None and key not in held:
@@ -410,6 +434,16 @@ def _read_hint(path: Path) -> Hint | None:
     Raises:
         OSError: It cannot be read now.
     """
+    text = _read(path)
+    return None if text is None else _hint_from(text)
+
+
+def _read(path: Path) -> bytes | None:
+    """Return what stands in a file; None if there is none, or it is not ours.
+
+    Raises:
+        OSError: It cannot be read now.
+    """
     try:
         fd = open_private(path, os.O_RDONLY)
     except OSError as error:
@@ -417,9 +451,15 @@ def _read_hint(path: Path) -> Hint | None:
             return None
         raise
     try:
-        value = json.loads(os.pread(fd, 4096, 0))
-        return Hint(**value)
-    except (ValueError, TypeError):
-        return None
+        return os.pread(fd, 4096, 0)
     finally:
         os.close(fd)
+
+
+def _hint_from(text: bytes) -> Hint | None:
+    try:
+        value = json.loads(text)
+        key = value.pop("key", None)
+        return Hint(**value, key=None if key is None else (int(key[0]), int(key[1])))
+    except (ValueError, TypeError, AttributeError, LookupError):
+        return None

@@ -11,6 +11,7 @@ Sources: cgroup v2, memory.events; cgroup v1, memory.oom_control; proc(5), vmsta
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from cronq.worker.cgroups import SELF, groups_of
 _FIELD = b"oom_kill"
 _SCORE = Path("/proc/self/oom_score_adj")
 _FORWARD = 500
+_MARK_EVERY_S = 0.1
 _MOST = 1000
 
 
@@ -30,10 +32,17 @@ class KillCounter:
         """Find the counter, and begin to count."""
         self._fd = _open_counter()
         self._seen = self._read()
+        self._marked = -math.inf
 
-    def mark(self) -> None:
-        """Forget what was counted so far."""
-        self._seen = self._read()
+    def mark(self, now: float) -> None:
+        """Forget what was counted so far, but for the last moment: each attempt asks for it.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        if now >= self._marked + _MARK_EVERY_S:
+            self._seen = self._read()
+            self._marked = now
 
     def has_risen(self) -> bool:
         """Return whether somebody was killed since the last look; False where there is no counter."""

@@ -22,6 +22,7 @@ from cronq.store.location import Place
 from cronq.worker.cap import FIRST_LOOK_S, INCOMPLETE, Cap, marker, next_look_s
 from cronq.worker.environment import secrets_now
 from cronq.worker.files import open_private
+from cronq.worker.spool import Log
 
 MOST_REWRITTEN = 1024**3
 """What is larger stays as it is: to write it anew would take longer than anybody waits for an end."""
@@ -36,18 +37,20 @@ class Output:
     Attributes:
         look_at: When to call `look`, monotonic; None: not because of time.
         masker: Knows the secret values of the attempt.
+        is_settled: The log could be given its name.
     """
 
-    def __init__(self, path: Path, limit: int | None, now: float, masker: Masker = NO_SECRETS) -> None:
+    def __init__(self, log: Log, limit: int | None, now: float, masker: Masker = NO_SECRETS) -> None:
         """Begin to look after a log.
 
         Args:
-            path: The file; need not be there yet.
+            log: Need not be there yet.
             limit: `Definition.max_output`.
             now: Monotonic seconds.
             masker: See above.
         """
-        self._path = path
+        self._log = log
+        self.is_settled = True
         self._limit = limit
         self._looked = now
         self._size = 0
@@ -62,9 +65,10 @@ class Output:
         if self.look_at is None or now < self.look_at or self._limit is None:
             return
         waited_s, self._looked = now - self._looked, now
+        path = self._log.path
         try:
-            size = os.lstat(self._path).st_size
-            space = os.statvfs(self._path)
+            size = os.lstat(path).st_size
+            space = os.statvfs(path)
         except OSError:
             self.look_at = now + 2 * waited_s
             return
@@ -73,7 +77,7 @@ class Output:
         hole = cap.hole(size, self._punched_to)
         if hole is not None:
             with contextlib.suppress(OSError):
-                self._take_out(cap, hole)
+                self._take_out(path, cap, hole)
         grown, self._size = max(0, size - self._size), size
         free = space.f_bfree * space.f_frsize
         room = cap.room(size, self._punched_to)
@@ -81,17 +85,23 @@ class Output:
 
     def concluded(self, end: AttemptEnd) -> AttemptEnd:
         """Return the end of the attempt with what is known of its output."""
-        end = end._replace(reason=self.masker.text(end.reason))
+        if self.masker:
+            end = end._replace(reason=self.masker.text(end.reason))
+        path = self._log.path
         try:
-            size = os.lstat(self._path).st_size
-            self._was_full = self._was_full or _is_full(os.statvfs(self._path))
+            size = os.lstat(path).st_size
+            self._was_full = self._was_full or _is_full(os.statvfs(path))
         except OSError:
             return end
-        reason = end.reason
+        try:
+            self._log.settle(is_needed=size > 0 or bool(end.survivors))
+        except OSError:
+            self._was_full = True
+            self.is_settled = False
         if self._was_full and end.started_at is not None:
-            reason = f"{reason}; {INCOMPLETE}" if reason else INCOMPLETE
+            end = end._replace(reason=f"{end.reason}; {INCOMPLETE}" if end.reason else INCOMPLETE)
         self._size = size
-        return end._replace(reason=reason, output_bytes=size - len(self._note()) + self._lost)
+        return end._replace(output_bytes=size - len(self._note()) + self._lost)
 
     @property
     def is_long_to_finish(self) -> bool:
@@ -110,17 +120,17 @@ class Output:
         if cut is None and not self.masker:
             return
         try:
-            is_final = _rewrite(self._path, self._limit, cut, self.masker)
+            is_final = _rewrite(Path(self._log.path), self._limit, cut, self.masker)
         except OSError:
             is_final = False
         if not is_final and self.masker:
             with contextlib.suppress(OSError):
-                _mask_in_place(self._path, cut, self.masker)
+                _mask_in_place(Path(self._log.path), cut, self.masker)
 
     def finish_after(self, end: AttemptEnd) -> None:
         """Do what the worker may have been killed before, or while, doing: it left this end."""
         with contextlib.suppress(OSError):
-            self._size = os.lstat(self._path).st_size
+            self._size = os.lstat(self._log.path).st_size
             if not end.survivors:
                 self.finish()
 
@@ -129,8 +139,8 @@ class Output:
             return None
         return Cap(self._limit).cut(self._size)
 
-    def _take_out(self, cap: Cap, hole: tuple[int, int]) -> None:
-        fd = open_private(self._path, os.O_RDWR | os.O_APPEND)
+    def _take_out(self, path: str, cap: Cap, hole: tuple[int, int]) -> None:
+        fd = open_private(path, os.O_RDWR | os.O_APPEND)
         try:
             if not self._lost:
                 try:
@@ -161,7 +171,7 @@ def output_of(claim: Claim, place: Place, now: float, environ: Mapping[str, str]
     """Return the output of an attempt for those who are not its worker; see `Output`."""
     definition = claim.definition
     masker = secrets_now(definition, environ)
-    return Output(place.log_file(*claim.key), definition.max_output, now, masker)
+    return Output(Log(place, claim.key, claim.worker), definition.max_output, now, masker)
 
 
 def settled(end: AttemptEnd, output: Output) -> AttemptEnd:

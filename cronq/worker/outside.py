@@ -149,7 +149,7 @@ class Outside:
 
     def _is_alive(self, held: Held) -> bool:
         return liveness.is_worker_alive(self._place, held.attempt.worker) or liveness.is_attempt_alive(
-            self._place, held.claim.key, held.attempt.pid
+            self._place, held.claim.key, held.attempt.worker, held.attempt.pid
         )
 
 

@@ -21,7 +21,7 @@ from cronq.errors import InvariantError
 from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
 from cronq.store.base import Held
 from cronq.store.location import Place
-from cronq.worker import kernel, limits, liveness
+from cronq.worker import kernel, limits, liveness, spool
 from cronq.worker.adoption import Adoption, end_never_started
 from cronq.worker.base import Lost, Report, Trouble
 from cronq.worker.cgroups import WorkerGroups, delegated_group
@@ -83,7 +83,7 @@ class Pool:
         self._most_attempts = most_attempts
         self._slots: dict[str, Slot] = {}
         self._adoptions: dict[AttemptKey, Adoption] = {}
-        self._unrecorded: dict[AttemptKey, AttemptEnd] = {}
+        self._unrecorded: dict[AttemptKey, tuple[AttemptEnd, str]] = {}
         self._reports: list[Report] = []
         self._numbers = count(1)
         self._wanted = 0
@@ -188,9 +188,9 @@ class Pool:
         slot = self._slots.get(claim.worker)
         if slot is None or slot.phase is not Phase.IDLE:
             raise InvariantError(f"{claim.worker} is not idle")
-        if not self._adoptions:
-            self._oom.mark()  # what was killed before is no proof for what dies without a worker later
         now = self._clock.monotonic()
+        if not self._adoptions:
+            self._oom.mark(now)  # what was killed before is no proof for what dies without a worker later
         slot.assign(claim, now)
         if claim.definition.command.kind is CommandKind.PYTHON:
             slot.output = output_of(claim, self._place, now)
@@ -213,9 +213,10 @@ class Pool:
                 slot.acknowledge(now)
             else:
                 # No worker of ours has it: it was adopted, or is of an earlier scheduler.
-                self._unrecorded.pop(key, None)
-                liveness.remove_attempt(self._place, key)
                 remove_left_end(self._place, key)
+                if key in self._unrecorded:
+                    _, worker = self._unrecorded.pop(key)
+                    spool.put_away(self._place, worker)
 
     def adopt(self, held: Held) -> bool:
         """Watch a run that an earlier scheduler began, until its worker and its command are gone.
@@ -231,10 +232,11 @@ class Pool:
         return True
 
     def tidy(self, held: Container[AttemptKey]) -> None:
-        """Remove the lock files of attempts that are dead and recorded; those of `held` are evidence."""
+        """Put away what dead workers left; what concerns attempts of `held` is evidence."""
         # Without a descriptor nothing can be listed; the next sweep comes.
         with contextlib.suppress(OSError):
-            liveness.sweep_attempts(self._place, held)
+            liveness.sweep_left_ends(self._place, held)
+            spool.sweep(self._place, held)
             self._groups.sweep(self._is_needed)
 
     def has_outside(self, holder: str) -> bool:
@@ -258,12 +260,15 @@ class Pool:
             known = {adoption.pid for adoption in self._adoptions.values()}
             # That a worker died is heard through the fork server, which may be slow to say so: its command
             # is then an orphan already, and whoever buries it loses its exit status.
+            if orphans:
+                self._ask_starts(self._clock.monotonic(), at_once=True)
             known |= {
                 slot.start.pid for slot in self._slots.values() if slot.start and slot.phase is Phase.BUSY
             }
             self._reaper.bury(pid for pid in orphans if pid not in known)
         self._step_adoptions(everyone=False)
         now = self._clock.monotonic()
+        self._ask_starts(now)
         for slot in self._slots.values():
             stuck = slot.phase is Phase.STARTING and now - slot.since > _START_BOUND_S
             if stuck or (slot.guard is not None and slot.guard.is_over(now)):
@@ -292,7 +297,7 @@ class Pool:
             slot.release()
         for adoption in self._adoptions.values():
             adoption.close()
-        for end in self._unrecorded.values():
+        for end, _ in self._unrecorded.values():
             # Nobody else knows how these ended.
             with contextlib.suppress(OSError):
                 leave_end(self._place, end)
@@ -306,6 +311,11 @@ class Pool:
             limits.restore(self._open_files)
 
     # Messages and deaths
+
+    def _ask_starts(self, now: float, *, at_once: bool = False) -> None:
+        for slot in self._slots.values():
+            if (start := slot.ask_start(self._place, now, at_once=at_once)) is not None:
+                self._reports.append(start)
 
     def _collect(self) -> None:
         for _ in range(_ROUNDS):
@@ -344,10 +354,9 @@ class Pool:
         if isinstance(message, Leaving):
             slot.is_leaving = True
             return
-        if isinstance(message, AttemptStart):
-            slot.note_start(message, now)
-        else:
-            slot.note_end(message, now)
+        if slot.start is None and message.started_at is not None and message.pid is not None:
+            self._reports.append(AttemptStart(message.key, message.pid, message.started_at))
+        slot.note_end(message, now)
         self._reports.append(message)
 
     def _bury(self, slot: Slot) -> None:
@@ -363,10 +372,12 @@ class Pool:
             self._reports.append(Lost(slot.name, slot.key, exit_code))
         if slot.phase is Phase.STARTING:
             self._put_off_starts("it died at once")
-        elif slot.end is not None:
-            self._unrecorded[slot.end.key] = slot.end
+        if slot.end is not None:
+            self._unrecorded[slot.end.key] = (slot.end, slot.name)
         elif slot.phase is Phase.BUSY:
             self._take_over(slot, exit_code)
+        else:
+            spool.put_away(self._place, slot.name)
         slot.bury()
         self._groups.remove(slot.name)
 
@@ -380,15 +391,17 @@ class Pool:
         if claim is None:
             return
         now = self._clock.monotonic()
+        if (start := slot.ask_start(self._place, now, at_once=True)) is not None:
+            self._reports.append(start)
         if (left := _left_end(self._place, claim.key)) is not None:
             # It was killed while it gave the log its final form.
             output_of(claim, self._place, now).finish_after(left)
-            self._conclude(left)
-        elif slot.start is None and not liveness.was_started(self._place, claim.key):
-            self._conclude(end_never_started(claim, self._clock.now()))
+            self._conclude(left, slot.name)
+        elif slot.start is None and not liveness.was_started(self._place, claim.key, claim.worker):
+            self._conclude(end_never_started(claim, self._clock.now()), slot.name)
         elif claim.definition.command.kind is CommandKind.PYTHON:
             end = end_of_lost_callable(slot, claim, self._place, exit_code, self._clock.now(), self._oom)
-            self._conclude(settled(end, slot.output or output_of(claim, self._place, now)))
+            self._conclude(settled(end, slot.output or output_of(claim, self._place, now)), slot.name)
         else:
             begun = None
             if slot.start is not None:
@@ -398,8 +411,8 @@ class Pool:
                 adoption.stop(slot.stop_request.reason, at_once=slot.stop_request.at_once)
             self._adopt(adoption)
 
-    def _conclude(self, end: AttemptEnd) -> None:
-        self._unrecorded[end.key] = end
+    def _conclude(self, end: AttemptEnd, worker: str) -> None:
+        self._unrecorded[end.key] = (end, worker)
         self._reports.append(end)
 
     # Attempts without a worker
@@ -429,7 +442,7 @@ class Pool:
             adoption.close()
             del self._adoptions[adoption.key]
             self._groups.remove(adoption.worker)
-            self._conclude(end)
+            self._conclude(end, adoption.worker)
 
     def _stop(self, key: AttemptKey, reason: str, *, at_once: bool) -> None:
         if (adoption := self._adoptions.get(key)) is not None:

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 from cronq import clock, doorbell
 from cronq.errors import StoreError
-from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind, Outcome
+from cronq.model import AttemptEnd, AttemptKey, Claim, CommandKind, Outcome
 from cronq.worker import kernel, limits, liveness, oom
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.callables import CallableAttempt
@@ -31,6 +31,7 @@ from cronq.worker.messages import (
     WorkerSetup,
 )
 from cronq.worker.output import Output
+from cronq.worker.spool import Spool, put_away
 
 STORE_BOUND_S = 60.0
 """How long an orphaned worker tries to reach the store before it leaves a note instead."""
@@ -71,11 +72,11 @@ class Worker:
         self._environ = dict(os.environ)
         self._inherited = {**inherited_part(self._environ), "CRONQ_STORE": str(setup.place.database)}
         self._oom = oom.KillCounter()
-        self._locks = liveness.AttemptLocks(setup.place, setup.name)
+        self._lock = liveness.AttemptLock(setup.place, setup.name, setup.boot_id)
+        self._spool = Spool(setup.place, setup.name)
         self._callables = CallableAttempt(
-            setup.place, locks=self._locks, inherited=self._inherited, inbox=inbox
+            setup.place, lock=self._lock, spool=self._spool, inherited=self._inherited, inbox=inbox
         )
-        self._start: AttemptStart | None = None
         self._end: AttemptEnd | None = None
         self._attempts = 0
         self._is_leaving = False
@@ -98,36 +99,34 @@ class Worker:
                 break
         if self._end is not None:
             self._write_alone(self._end)
+        if self._end is None:
+            put_away(self._setup.place, self._setup.name)
         liveness.remove_worker(self._setup.place, self._setup.name)
 
     def _execute(self, claim: Claim) -> None:
-        self._start = None
         if claim.definition.command.kind is CommandKind.PYTHON:
-            end = self._callables.execute(claim, self._setup.boot_id, self._on_start)
-            output = Output(
-                self._setup.place.log_file(*claim.key),
-                claim.definition.max_output,
-                clock.monotonic(),
-                self._callables.masker,
-            )
+            end = self._callables.execute(claim, self._setup.boot_id)
+            limit = claim.definition.max_output
+            output = Output(self._callables.log, limit, clock.monotonic(), self._callables.masker)
         else:
             # A late signal for a callable that is over. For a command the pool sends messages alone.
             self._inbox.asked = None
             attempt = CommandAttempt(
                 claim,
                 self._setup.place,
-                locks=self._locks,
+                lock=self._lock,
+                spool=self._spool,
                 inherited=self._inherited,
                 inbox=self._inbox,
                 oom=self._oom,
             )
-            end = attempt.execute(self._setup.boot_id, self._on_start)
+            end = attempt.execute(self._setup.boot_id)
             output = attempt.output
         self._end = self._conclude(end, output)
         self._attempts += 1
         is_worn = self._attempts >= self._setup.most_attempts
         # Threads and processes that are left would be taken for those of the next attempt.
-        if self._callables.is_soiled or self._end.survivors or is_worn:
+        if self._callables.is_soiled or self._end.survivors or is_worn or not output.is_settled:
             self._is_leaving = True
             self._inbox.send(Leaving())
         self._inbox.send(self._end)
@@ -145,12 +144,7 @@ class Worker:
         output.finish()
         return end
 
-    def _on_start(self, start: AttemptStart) -> None:
-        self._start = start
-        self._inbox.send(start)
-
     def _forget(self, key: AttemptKey) -> None:
-        self._locks.give_back(key)
         self._remove_left_end(key)
         if self._end is not None and self._end.key == key:
             self._end = None
@@ -166,7 +160,7 @@ class Worker:
         while True:
             try:
                 self._record(end)
-                liveness.remove_attempt(place, end.key)
+                self._end = None
                 self._remove_left_end(end.key)
                 break
             except StoreError:
@@ -186,14 +180,13 @@ class Worker:
     def _record(self, end: AttemptEnd) -> None:
         from cronq.store import open_store
 
-        starts = [] if self._start is None else [self._start]
         store = open_store(self._setup.place, environ=self._environ)
         try:
             if end.outcome is Outcome.CANCELLED:
                 # A signal says that somebody wants it stopped; the ledger also knows why.
                 reasons = dict(store.stop_requests())
                 end = _with_reason(end, reasons.get(end.key))
-            store.record(starts, [end])
+            store.record([], [end])
         finally:
             store.close()
 

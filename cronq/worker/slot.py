@@ -28,6 +28,9 @@ from cronq.worker.messages import (
 from cronq.worker.oom import KillCounter
 from cronq.worker.output import Output
 
+ASK_S = 0.01
+"""An attempt that has not ended after so long is said to have begun."""
+_ASK_SELDOM_S = 1.0
 _EXIT_CODE_BOUND_S = 1.0
 _UNKNOWN_EXIT_CODE = 255
 """What `multiprocessing` says when the fork server, which waits for workers, died as well."""
@@ -50,8 +53,8 @@ class Slot:
     Attributes:
         since: When it entered its phase, monotonic.
         claim: What it has in hand while BUSY or ENDED.
-        start: What it said about the start.
-        started: When it said so, monotonic.
+        start: What is known of the start.
+        started: When that was learned, monotonic.
         guard: Its bound while BUSY.
         stop_request: What it was asked to stop with.
         output: What its callable prints, which it cannot look after itself.
@@ -74,6 +77,8 @@ class Slot:
         self.output: Output | None = None
         self.is_leaving = False
         self._nudge_at: float | None = None
+        self._ask_at = now
+        self._ask_again_s = ASK_S
         self._owed: AttemptKey | None = None
         self.pid = process.pid or 0
         self._process = process
@@ -99,9 +104,29 @@ class Slot:
         self.claim = claim
         self.start = self.end = self.stop_request = self.output = None
         self.started = now
+        self._ask_at, self._ask_again_s = now + ASK_S, ASK_S
         self.guard = WorkerGuard(now, claim.definition)
         acknowledged, self._owed = self._owed, None
         self._send(Execute(claim, acknowledged))
+
+    def ask_start(self, place: Place, now: float, *, at_once: bool = False) -> AttemptStart | None:
+        """Return that its attempt has begun, once, if that is so and it is time to ask.
+
+        A message about each start would wake everybody twice for a run that is over in a moment; so the
+        lock file is asked when an attempt has not ended for a while.
+        """
+        if self.phase is not Phase.BUSY or self.start is not None or self.claim is None:
+            return None
+        if now < self._ask_at and not at_once:
+            return None
+        hint = liveness.attempt_hint(place, self.claim.key, self.name)
+        if hint is None:
+            self._ask_at = now + self._ask_again_s
+            self._ask_again_s = min(2 * self._ask_again_s, _ASK_SELDOM_S)
+            return None
+        start = AttemptStart(self.claim.key, hint.pid, hint.at)
+        self.note_start(start, now)
+        return start
 
     def note_start(self, start: AttemptStart, now: float) -> None:
         """Take note that its attempt has begun."""
@@ -156,7 +181,8 @@ class Slot:
         if self.phase is not Phase.BUSY or self.guard is None:
             return None
         look_at = None if self.output is None else self.output.look_at
-        times = (self.guard.deadline(), self._nudge_at, look_at)
+        ask_at = self._ask_at if self.start is None else None
+        times = (self.guard.deadline(), self._nudge_at, look_at, ask_at)
         return min((moment for moment in times if moment is not None), default=None)
 
     def look_after_output(self, now: float) -> None:
@@ -245,7 +271,7 @@ def end_of_lost_callable(
     slot: Slot, claim: Claim, place: Place, exit_code: int | None, now: Micros, oom: KillCounter
 ) -> AttemptEnd:
     """Return how a callable ended that took its worker with it, and kill what it had started."""
-    _kill_rest(slot.pid, claim.key, place)
+    _kill_rest(slot.pid, claim, place)
     started_at = claim.claimed_at if slot.start is None else slot.start.started_at
     begun = Begun(started_at, slot.started, slot.pid)
     verdict = None if slot.guard is None else slot.guard.verdict()
@@ -259,10 +285,12 @@ def end_of_lost_callable(
     return endings.end_of_process(claim, begun, exit_, verdict=verdict)
 
 
-def _kill_rest(session: int, key: AttemptKey, place: Place) -> None:
+def _kill_rest(session: int, claim: Claim, place: Place) -> None:
     """Kill what a callable has started: the orphans of its worker, the session leader, are our children."""
     for child in kernel.children_of(os.getpid()):
         info = kernel.process_info(child)
-        if info is not None and (info.session == session or liveness.is_of_attempt(place, key, child)):
+        if info is not None and (
+            info.session == session or liveness.is_of_attempt(place, claim.key, claim.worker, child)
+        ):
             for pid in (child, *kernel.descendants_of(child)):
                 kernel.send_signal(pid, signal.SIGKILL, kernel.start_ticks(pid))

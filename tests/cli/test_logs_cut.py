@@ -12,6 +12,7 @@ from cronq.worker import output as output_module
 from cronq.worker.cap import INCOMPLETE
 from cronq.worker.output import Output
 from tests.cli.world import World
+from tests.unit.worker.rig import log_at
 
 KIB = 1024
 LINE = b"0123456789abcde\n"
@@ -46,7 +47,7 @@ def log_with_a_hole(world: World) -> Path:
             output_module.punch_hole(file.fileno(), 40_960, 45_056)
     except OSError:
         pytest.skip("this file system cannot make holes")
-    output = Output(path, 64 * KIB, 0.0)
+    output = Output(log_at(path), 64 * KIB, 0.0)
     output.look(1.0)
     return path
 

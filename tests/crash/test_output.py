@@ -16,6 +16,7 @@ from cronq.model import AttemptEnd, AttemptKey, Definition, Outcome
 from cronq.worker.cap import INCOMPLETE
 from cronq.worker.left_ends import end_file
 from cronq.worker.output import punch_hole
+from cronq.worker.spool import spool_file
 from tests.crash.program import Cronq, wait_until
 from tests.unit.worker.rig import Rig, function, shell
 
@@ -53,7 +54,7 @@ class Watched:
     def __init__(self, rig: Rig, what: Definition) -> None:
         self.key: AttemptKey = rig.begin(what)
         self.most_blocks = self.most_rss = 0
-        log = rig.place.log_file(*self.key)
+        log = spool_file(rig.place, rig.workers[self.key])
         worker = rig.worker_pid()
 
         def is_over() -> bool:
@@ -132,9 +133,10 @@ def test_callable_of_a_dead_scheduler_is_kept_within_its_cap_by_the_next_one(tmp
         first.kill()
         with cronq.run() as second:
             second.wait_for("run_adopted")
+            (spool,) = log.parents[1].glob("*.out")
             (tmp_path / "one").write_text("go")
-            wait_until(lambda: log.stat().st_size == 100 * MIB, "all of the output")
-            wait_until(lambda: log.stat().st_blocks * 512 <= 2 * CAP, "the hole")
+            wait_until(lambda: spool.stat().st_size == 100 * MIB, "all of the output")
+            wait_until(lambda: spool.stat().st_blocks * 512 <= 2 * CAP, "the hole")
             (tmp_path / "two").write_text("go")
             assert second.wait_for("attempt_finished")["outcome"] == "success"
     assert log.stat().st_size <= CAP
@@ -168,6 +170,7 @@ def test_end_that_a_worker_left_while_it_finished_the_log_is_the_end(rig: Rig, t
     what = shell(line, max_output=CAP, env=(("TOKEN", "hunter2"),), secrets=("TOKEN",))
     start = rig.started(what)
     draft = rig.place.log_file(*start.key).with_suffix(".draft")
+    draft.parent.mkdir()
     os.mkfifo(draft)  # its opening waits for a reader, for ever
     gate.write_text("go\n")
     rig.wait(lambda: end_file(rig.place, start.key).exists())

@@ -18,6 +18,7 @@ from cronq import clock
 from cronq.model import Definition, Outcome, State
 from cronq.store import NewJob, RunDetail, open_store
 from cronq.worker import guard, kernel, left_ends, liveness
+from cronq.worker.spool import log_now
 from tests.crash.worker_scheduler import place_of
 from tests.unit.worker.rig import PATIENCE_S, Rig, function, is_running, shell
 
@@ -145,7 +146,7 @@ def test_worker_records_the_end_after_the_death_of_the_scheduler(
     started = first.wait_for("started")
     first.kill()
     assert is_running(started["pid"])
-    assert liveness.is_attempt_alive(first.place, (run_id, 1))
+    assert liveness.is_attempt_alive(first.place, (run_id, 1), started["worker"])
     gate.write_text("ended\n")
     wait_until(lambda: is_done(database, run_id))
     detail = run_of(database, run_id)
@@ -383,12 +384,12 @@ def test_worker_waits_for_a_store_that_is_away(tmp_path: Path, database: Path, s
     what, gate = gated(tmp_path, "exit 23")
     run_id = queue(database, what)
     first = scheduler()
-    first.wait_for("started")
+    started = first.wait_for("started")
     first.kill()
     away = database.with_name("away.db")
     database.rename(away)
     gate.write_text("ended\n")
-    log = first.place.log_file(run_id, 1)
+    log = log_now(first.place, (run_id, 1), started["worker"])
     wait_until(lambda: "ended" in log.read_text())
     away.rename(database)
     wait_until(lambda: is_done(database, run_id))
@@ -412,13 +413,15 @@ def test_daemon_of_a_command_that_outlived_both_does_not_keep_the_run_running(
     run_id = queue(database, shell("setsid sleep 60 & echo $!; sleep 60"))
     first = scheduler()
     started = first.wait_for("started")
-    log = first.place.log_file(run_id, 1)
+    log = log_now(first.place, (run_id, 1), started["worker"])
     wait_until(lambda: log.read_text().strip())
     _kill_both(first, started)
     os.kill(started["pid"], signal.SIGKILL)
-    assert is_running(int(log.read_text()))
+    daemon = int(log.read_text())
+    assert is_running(daemon)
     second = scheduler()
     second.order("adopt")
     assert second.wait_for("adopted")["alive"]
     assert second.wait_for("ended")["reason"] == "exit status unknown"
-    assert not is_running(int(log.read_text()))
+    assert not is_running(daemon)
+    assert first.place.log_file(run_id, 1).read_text() == f"{daemon}\n"

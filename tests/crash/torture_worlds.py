@@ -144,15 +144,13 @@ class World:
     def attempts_of(self, worker: int) -> set[Key]:
         """Return the attempts whose end a worker knows, or will know: their lock files name it."""
         found = set()
-        for path in self.cronq.database.with_name(f"{self.cronq.database.name}.attempts").glob("*.lock"):
+        for path in self.cronq.database.with_name(f"{self.cronq.database.name}.attempts").glob("*.attempt"):
             # Held: not over. Named in it: over perhaps, but its end is not in the ledger.
             with contextlib.suppress(OSError, ValueError):
-                if (
-                    kernel.holds_file(worker, str(path))
-                    or json.loads(path.read_text())["worker_pid"] == worker
-                ):
-                    run_id, attempt, _ = path.name.split(".")
-                    found.add((int(run_id), int(attempt)))
+                hint = json.loads(path.read_text())
+                if kernel.holds_file(worker, str(path)) or hint["worker_pid"] == worker:
+                    run_id, attempt = hint["key"]
+                    found.add((run_id, attempt))
         return found
 
     def commands(self) -> dict[int, Key]:

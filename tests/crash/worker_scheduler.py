@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cronq import clock
 from cronq.doorbell import Doorbell
-from cronq.model import AttemptEnd, AttemptStart
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart
 from cronq.store import Place, open_store
 from cronq.waiting import SystemClock
 from cronq.worker import kernel
@@ -35,6 +35,7 @@ def main() -> None:
     records = "--deaf" not in sys.argv
     store = open_store(place)
     waiting = SystemClock()
+    workers: dict[AttemptKey, str] = {}
     pool = Pool(waiting, place, size=3, boot_id=kernel.boot_id())
     bell = Doorbell(place.bell)
     pool.start()
@@ -46,7 +47,7 @@ def main() -> None:
             if isinstance(report, AttemptStart):
                 if records:
                     store.record([report], [])
-                say("started", pid=report.pid, workers=pool.pids())
+                say("started", pid=report.pid, workers=pool.pids(), worker=workers[report.key])
             elif isinstance(report, AttemptEnd):
                 runs = store.record([], [report]) if records else []
                 if records:
@@ -54,6 +55,7 @@ def main() -> None:
                 say("ended", outcome=report.outcome, reason=report.reason, recorded=len(runs))
         if idle := pool.idle():
             for claim in store.claim(idle[:1], kernel.boot_id(), now=clock.now_us()):
+                workers[claim.key] = claim.worker
                 pool.assign(claim)
         deadline = pool.deadline()
         until = clock.now_us() + 50_000

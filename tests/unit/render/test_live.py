@@ -69,6 +69,8 @@ def test_text_display_writes_iso_time_and_pairs() -> None:
     display = make_display("auto", "fail", world)
     assert isinstance(display, TextDisplay)
     display.event(FAILED)
+    assert written(world.out) == ""  # until the scheduler is about to sleep
+    display.flush()
     assert written(world.out).splitlines() == [
         "2026-01-02T08:00:00Z attempt_finished job=backup run_id=813 attempt=1 outcome=failure"
         ' reason="exit 23" exit_code=23 duration_s=250 retry_in_s=30 failures=1 retries=2',
@@ -83,6 +85,7 @@ def test_journal_display_writes_priority_and_no_time() -> None:
     assert isinstance(display, JournalDisplay)
     for event in EVENTS:
         display.event(event)
+    display.flush()
     lines = written(world.err).splitlines()
     assert {line[:3] for line in lines} == {"<3>", "<4>", "<5>", "<6>"}
     assert not any("2026-01-02T08:00:00Z attempt" in line for line in lines)
@@ -94,6 +97,7 @@ def test_json_display_writes_every_field_of_every_event() -> None:
     assert isinstance(display, JsonDisplay)
     for event in EVENTS:
         display.event(event)
+    display.flush()
     documents = [json.loads(line) for line in written(world.out).splitlines()]
     assert [document["event"] for document in documents] == [kind_of(event) for event in EVENTS]
     assert {document["schema"] for document in documents} == {1}
@@ -110,6 +114,7 @@ def test_output_option_chooses_whose_lines_are_shown(output: str, shown: list[st
     display = make_display("json", output, world)
     for event in EVENTS:
         display.event(event)
+    display.flush()
     tails = [json.loads(line).get("tail", []) for line in written(world.out).splitlines()]
     assert [line for tail in tails for line in tail] == shown
 

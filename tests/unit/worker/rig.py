@@ -24,9 +24,10 @@ from cronq.model import (
 )
 from cronq.store.location import Place
 from cronq.waiting import SystemClock
-from cronq.worker import kernel
+from cronq.worker import kernel, liveness
 from cronq.worker.base import Lost, Trouble
 from cronq.worker.pool import Pool
+from cronq.worker.spool import Log, open_log
 
 PATIENCE_S = 60.0
 """Far longer than anything takes, because the machine may have a great many other things to do."""
@@ -34,6 +35,20 @@ PATIENCE_S = 60.0
 
 def place_at(folder: Path) -> Place:
     return Place(folder / "cronq.db", folder / "logs", "test")
+
+
+def log_at(path: Path) -> Log:
+    """Return a log that stays where it is."""
+
+    class Fixed(Log):
+        @property
+        def path(self) -> str:
+            return str(path)
+
+        def settle(self, *, is_needed: bool) -> None:
+            pass
+
+    return Fixed(place_at(path.parent), (1, 1), "w")
 
 
 def definition(*words: str, **values: Any) -> Definition:
@@ -82,6 +97,7 @@ class Rig:
         self.ends: dict[AttemptKey, AttemptEnd] = {}
         self.lost: list[Lost] = []
         self.troubles: list[Trouble] = []
+        self.workers: dict[AttemptKey, str] = {}
         self.acknowledges = True
         self._number = 0
         self.pool.start()
@@ -117,6 +133,7 @@ class Rig:
         self.wait(self.pool.idle)
         self._number += 1
         claim = claim_of(what, values.pop("number", self._number), self.pool.idle()[0], **values)
+        self.workers[claim.key] = claim.worker
         self.pool.assign(claim)
         return claim.key
 
@@ -136,7 +153,14 @@ class Rig:
         return self.end_of(self.begin(what, **values))
 
     def log(self, key: AttemptKey) -> str:
-        return self.place.log_file(*key).read_text()
+        _, fd = open_log(self.place, key, self.workers.get(key, ""))
+        if fd is None:
+            return ""
+        with os.fdopen(fd, encoding="utf-8") as file:
+            return file.read()
+
+    def attempt_lock(self, key: AttemptKey) -> Path:
+        return liveness.attempt_file(self.place, self.workers[key])
 
     def wait_for_line(self, key: AttemptKey, line: str) -> None:
         """Wait until an attempt has written a line."""

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cronq import clock
 from cronq.model import SECOND, Outcome
 from cronq.worker import liveness
-from tests.unit.worker.rig import Rig, definition, is_running, shell
+from cronq.worker.spool import log_now, spool_file
+from tests.unit.worker.rig import PATIENCE_S, Rig, definition, is_running, shell
 
 
 def test_command_that_returns_zero_is_a_success_with_its_usage(rig: Rig) -> None:
@@ -115,8 +117,8 @@ def test_command_leads_its_own_session(rig: Rig) -> None:
 def test_files_and_folders_are_private(rig: Rig) -> None:
     start = rig.started(shell("echo x; sleep 60"))
     rig.wait_for_line(start.key, "x")
-    log = rig.place.log_file(*start.key)
-    lock = liveness.attempt_file(rig.place, start.key)
+    log = log_now(rig.place, start.key, rig.workers[start.key])
+    lock = rig.attempt_lock(start.key)
     for path, mode in ((log, 0o600), (lock, 0o600), (log.parent, 0o700), (lock.parent, 0o700)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
@@ -127,6 +129,20 @@ def test_planted_log_file_is_not_followed(rig: Rig, tmp_path: Path) -> None:
     log = rig.place.log_file(1, 1)
     log.parent.mkdir(parents=True)
     log.symlink_to(victim)
+    end = rig.execute(shell("echo x"))
+    assert end.outcome is Outcome.SUCCESS
+    assert victim.read_text() == "precious"
+    assert rig.log(end.key) == "x\n"
+    assert not log.is_symlink()
+
+
+def test_planted_spool_is_not_followed(rig: Rig, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    rig.wait(rig.pool.idle)
+    spool = spool_file(rig.place, rig.pool.idle()[0])
+    spool.parent.mkdir(parents=True, exist_ok=True)
+    spool.symlink_to(victim)
     end = rig.execute(shell("echo x"))
     assert end.outcome is Outcome.FAILURE
     assert end.reason.startswith("spawn_error: ELOOP")
@@ -202,7 +218,7 @@ IGNORES_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 def test_row_job_forks_a_daemon_that_is_ended_with_it(rig: Rig, trap: str) -> None:
     daemon = DAEMON.format(trap=trap)
     start = rig.started(
-        shell('python3 -c "$CODE"; until test -s "$LOG"; do :; done; exit 4', env=_env(rig, daemon))
+        shell('python3 -c "$CODE"; until test -s "$LOG"; do :; done; exit 4', env=_env(daemon))
     )
     end = rig.end_of(start.key)
     assert (end.outcome, end.exit_code, end.survivors) == (Outcome.FAILURE, 4, ())
@@ -211,7 +227,7 @@ def test_row_job_forks_a_daemon_that_is_ended_with_it(rig: Rig, trap: str) -> No
 
 def test_daemon_is_stopped_with_its_command(rig: Rig) -> None:
     code = DAEMON.format(trap=IGNORES_TERM)
-    start = rig.started(shell('python3 -c "$CODE"; sleep 60', env=_env(rig, code), kill_after_s=0.2))
+    start = rig.started(shell('python3 -c "$CODE"; sleep 60', env=_env(code), kill_after_s=0.2))
     rig.wait(lambda: rig.log(start.key).strip())
     rig.pool.stop(start.key, "enough")
     end = rig.end_of(start.key)
@@ -219,8 +235,8 @@ def test_daemon_is_stopped_with_its_command(rig: Rig) -> None:
     assert not is_running(int(rig.log(start.key)))
 
 
-def _env(rig: Rig, code: str) -> tuple[tuple[str, str], ...]:
-    return (("CODE", code), ("LOG", str(rig.place.log_file(1, 1))))
+def _env(code: str) -> tuple[tuple[str, str], ...]:
+    return (("CODE", code), ("LOG", "/proc/self/fd/1"))
 
 
 def test_row_job_closes_stdout_but_a_grandchild_holds_it(rig: Rig) -> None:
@@ -235,14 +251,21 @@ def test_row_job_closes_stdout_and_is_waited_for(rig: Rig) -> None:
     assert end.exit_code == 6
 
 
-def test_lock_files_go_when_the_end_is_acknowledged(rig: Rig) -> None:
+def test_files_of_a_worker_go_with_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
     rig.acknowledges = False
     end = rig.execute(shell("true"))
-    assert liveness.was_started(rig.place, end.key)
+    assert liveness.was_started(rig.place, end.key, rig.workers[end.key])
     assert rig.pool.busy == 1
     rig.pool.acknowledge([end.key])
-    rig.wait(lambda: not liveness.was_started(rig.place, end.key))
     assert rig.pool.busy == 0
+    rig.close()
+    worker = rig.workers[end.key]
+    deadline = clock.monotonic() + PATIENCE_S
+    while list(rig.place.attempts.iterdir()):
+        assert clock.monotonic() < deadline
+        clock.sleep(0.01)
+    assert not spool_file(rig.place, worker).exists()
 
 
 def test_no_process_and_no_descriptor_is_left_after_many_attempts(rig: Rig) -> None:

@@ -153,14 +153,14 @@ def test_user_of_the_job_cannot_write_who_is_to_be_signalled(rig: Rig) -> None:
     end = rig.execute(
         shell("for f in /proc/self/fd/*; do readlink $f; done; ls -l /proc/self/fd", user=OTHER)
     )
-    (line,) = [line for line in rig.log(end.key).splitlines() if line.endswith(".lock") and "->" in line]
+    (line,) = [line for line in rig.log(end.key).splitlines() if line.endswith(".attempt") and "->" in line]
     assert line.startswith("lr-x")
 
 
 @as_root
 def test_command_of_another_user_can_be_stopped_and_is_found(rig: Rig) -> None:
     start = rig.started(shell("sleep 60", user=OTHER))
-    assert f'"pid": {start.pid}' in (rig.place.attempts / "1.1.lock").read_text()
+    assert f'"pid": {start.pid}' in rig.attempt_lock(start.key).read_text()
     rig.pool.stop(start.key, "enough")
     end = rig.end_of(start.key)
     assert (end.outcome, end.reason, end.survivors) == (Outcome.CANCELLED, "enough", ())

@@ -11,7 +11,7 @@ import pytest
 
 from cronq.model import AttemptEnd, Outcome, Usage
 from cronq.worker import endings
-from cronq.worker.files import open_log, open_private, tail_lines
+from cronq.worker.files import open_private, tail_lines
 from cronq.worker.left_ends import end_file, leave_end, read_left_end, read_left_ends, remove_left_end
 from tests.unit.worker.rig import claim_of, definition, place_at
 
@@ -39,15 +39,6 @@ def test_no_lines_of_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     for name in ("none", "fifo", "link", "."):
         assert tail_lines(tmp_path / name) == ()
-
-
-def test_log_that_exists_is_continued(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / "log"
-    for text in (b"one", b"two"):
-        fd = open_log(path)
-        os.write(fd, text)
-        os.close(fd)
-    assert path.read_bytes() == b"onetwo"
 
 
 def test_file_that_is_to_be_there_is_not_made(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from cronq.store.location import Place
-from cronq.worker import kernel, liveness
-from cronq.worker.liveness import AttemptLocks, Hint
+from cronq.worker import kernel, liveness, spool
+from cronq.worker.liveness import AttemptLock, Hint
 from tests.unit.worker.rig import open_files_limited, place_at
 
 KEY = (12, 3)
@@ -34,7 +34,12 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def lock_attempt(place: Place, worker: str, key: tuple[int, int]) -> int:
-    return AttemptLocks(place, worker).take(key)
+    return AttemptLock(place, worker, kernel.boot_id()).take(key)
+
+
+def name_attempt(place: Place, worker: str, hint: Hint) -> None:
+    with liveness.attempt_file(place, worker).open("r+b") as file:
+        liveness.write_hint(file.fileno(), replace(hint, key=KEY))
 
 
 def hint_of(pid: int) -> Hint:
@@ -43,10 +48,10 @@ def hint_of(pid: int) -> Hint:
 
 def test_nothing_is_known_of_what_never_was(place: Place) -> None:
     assert not liveness.is_worker_alive(place, "w")
-    assert not liveness.is_attempt_alive(place, KEY)
-    assert not liveness.was_started(place, KEY)
-    assert liveness.attempt_hint(place, KEY) is None
-    liveness.remove_attempt(place, KEY)
+    assert not liveness.is_attempt_alive(place, KEY, "w")
+    assert not liveness.was_started(place, KEY, "w")
+    assert liveness.attempt_hint(place, KEY, "w") is None
+    liveness.remove_attempt(place, "w")
 
 
 @pytest.mark.parametrize("worker_lives", [True, False])
@@ -61,8 +66,8 @@ def test_locks_answer_for_each_on_its_own(place: Place, worker_lives: bool, atte
     if not worker_lives:
         os.close(worker_fd)
     assert liveness.is_worker_alive(place, "w") is worker_lives
-    assert liveness.is_attempt_alive(place, KEY) is (attempt == "held")
-    assert liveness.was_started(place, KEY) is (attempt != "missing")
+    assert liveness.is_attempt_alive(place, KEY, "w") is (attempt == "held")
+    assert liveness.was_started(place, KEY, "w") is (attempt != "missing")
     if worker_lives:
         os.close(worker_fd)
     if attempt == "held":
@@ -75,23 +80,23 @@ def test_lock_lives_in_a_process_that_inherited_it(place: Place) -> None:
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(fd,)
     ) as process:
         os.close(fd)
-        assert liveness.is_attempt_alive(place, KEY)
+        assert liveness.is_attempt_alive(place, KEY, "w")
         process.communicate(b"\n")
-    assert not liveness.is_attempt_alive(place, KEY)
-    assert liveness.was_started(place, KEY)
+    assert not liveness.is_attempt_alive(place, KEY, "w")
+    assert liveness.was_started(place, KEY, "w")
 
 
 def test_command_that_gave_up_the_lock_is_known_by_its_hint(
     place: Place, child: subprocess.Popen[bytes]
 ) -> None:
     fd = lock_attempt(place, "w", KEY)
-    hint = hint_of(child.pid)
-    liveness.write_hint(fd, hint)
+    hint = replace(hint_of(child.pid), key=KEY)
+    name_attempt(place, "w", hint)
     os.close(fd)
-    assert liveness.attempt_hint(place, KEY) == hint
-    assert liveness.is_attempt_alive(place, KEY)
+    assert liveness.attempt_hint(place, KEY, "w") == hint
+    assert liveness.is_attempt_alive(place, KEY, "w")
     child.communicate(b"\n")
-    assert not liveness.is_attempt_alive(place, KEY)
+    assert not liveness.is_attempt_alive(place, KEY, "w")
 
 
 def test_without_descriptors_nothing_is_taken_for_dead(place: Place, child: subprocess.Popen[bytes]) -> None:
@@ -100,12 +105,12 @@ def test_without_descriptors_nothing_is_taken_for_dead(place: Place, child: subp
     attempt_fd = lock_attempt(place, "w", KEY)
     with open_files_limited(0):
         assert liveness.is_worker_alive(place, "w")
-        assert liveness.is_attempt_alive(place, KEY)
-        assert liveness.attempt_hint(place, KEY) is None
+        assert liveness.is_attempt_alive(place, KEY, "w")
+        assert liveness.attempt_hint(place, KEY, "w") is None
     os.close(worker_fd)
     os.close(attempt_fd)
     assert not liveness.is_worker_alive(place, "w")
-    assert not liveness.is_attempt_alive(place, KEY)
+    assert not liveness.is_attempt_alive(place, KEY, "w")
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES])
@@ -119,8 +124,8 @@ def test_error_that_says_nothing_is_no_death(
     os.close(lock_attempt(place, "w", KEY))
     monkeypatch.setattr(liveness, "open_private", fail)
     assert liveness.is_worker_alive(place, "w")
-    assert liveness.is_attempt_alive(place, KEY)
-    assert liveness.sweep_workers(place) == liveness.sweep_attempts(place, held=()) == 0
+    assert liveness.is_attempt_alive(place, KEY, "w")
+    assert liveness.sweep_workers(place) == spool.sweep(place, held=()) == 0
 
 
 def test_planted_file_is_nobodys_lock(place: Place, tmp_path: Path) -> None:
@@ -135,13 +140,13 @@ def test_process_that_cannot_be_looked_at_is_not_taken_for_dead(
     place: Place, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fd = lock_attempt(place, "w", KEY)
-    liveness.write_hint(fd, hint_of(child.pid))
+    name_attempt(place, "w", hint_of(child.pid))
     os.close(fd)
     monkeypatch.setattr(kernel, "process_info", lambda _pid: None)
-    assert liveness.is_attempt_alive(place, KEY)
+    assert liveness.is_attempt_alive(place, KEY, "w")
     child.kill()
     child.wait()
-    assert not liveness.is_attempt_alive(place, KEY)
+    assert not liveness.is_attempt_alive(place, KEY, "w")
 
 
 def test_pid_that_was_used_again_is_another_process(child: subprocess.Popen[bytes]) -> None:
@@ -153,27 +158,55 @@ def test_pid_that_was_used_again_is_another_process(child: subprocess.Popen[byte
     assert not liveness.is_same_process(replace(hint, start_ticks=None))
 
 
-def test_file_goes_round(place: Place) -> None:
-    fd = lock_attempt(place, "w", KEY)
+def test_one_file_serves_one_attempt_after_the_other(place: Place) -> None:
+    lock = AttemptLock(place, "w", kernel.boot_id())
+    fd = lock.take(KEY)
     inode = os.fstat(fd).st_ino
-    liveness.write_hint(fd, hint_of(os.getpid()))
+    lock.name(replace(hint_of(os.getpid()), key=KEY))
+    assert liveness.attempt_hint(place, KEY, "w") is not None
     os.close(fd)
-    AttemptLocks(place, "w").give_back(KEY)
-    assert not liveness.was_started(place, KEY)
-    fd = lock_attempt(place, "w", (13, 1))
+    fd = lock.take((13, 1))
     assert os.fstat(fd).st_ino == inode
-    assert liveness.attempt_hint(place, (13, 1)) is None
+    assert not liveness.was_started(place, KEY, "w")
+    assert liveness.was_started(place, (13, 1), "w")
+    assert liveness.attempt_hint(place, (13, 1), "w") is None  # it is about to be started
+    assert liveness.is_attempt_alive(place, (13, 1), "w")
     os.close(fd)
+    assert not liveness.is_attempt_alive(place, (13, 1), "w")
 
 
 def test_file_that_a_survivor_holds_is_replaced(place: Place) -> None:
-    survivor = lock_attempt(place, "w", KEY)
-    AttemptLocks(place, "w").give_back(KEY)
-    fd = lock_attempt(place, "w", (13, 1))
+    lock = AttemptLock(place, "w", kernel.boot_id())
+    survivor = lock.take(KEY)
+    fd = lock.take((13, 1))
     os.close(survivor)
-    assert liveness.is_attempt_alive(place, (13, 1))
+    assert liveness.is_attempt_alive(place, (13, 1), "w")
     os.close(fd)
-    assert not liveness.is_attempt_alive(place, (13, 1))
+    assert not liveness.is_attempt_alive(place, (13, 1), "w")
+    assert list(liveness.last_attempts(place)) == [("w", (13, 1))]
+
+
+def test_file_that_somebody_removed_is_made_anew_and_names_the_attempt(place: Place) -> None:
+    lock = AttemptLock(place, "w", kernel.boot_id())
+    os.close(lock.take(KEY))
+    liveness.attempt_file(place, "w").unlink()
+    fd = lock.take((13, 1))
+    lock.name(replace(hint_of(os.getpid()), key=(13, 1)))
+    assert liveness.attempt_hint(place, (13, 1), "w") is not None
+    os.close(fd)
+
+
+def test_file_that_was_made_and_never_written_started_nothing(place: Place) -> None:
+    place.attempts.mkdir(mode=0o700)
+    liveness.attempt_file(place, "w").touch(0o600)
+    assert not liveness.was_started(place, KEY, "w")
+
+
+def test_descriptor_that_a_command_inherits_cannot_be_written_through(place: Place) -> None:
+    fd = lock_attempt(place, "w", KEY)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.pwrite(fd, b"{}", 0)
+    os.close(fd)
 
 
 def test_held_lock_is_not_taken_twice(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,21 +220,21 @@ def test_held_lock_is_not_taken_twice(place: Place, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "null"])
 def test_hint_that_makes_no_sense_is_none(place: Place, text: str) -> None:
-    path = liveness.attempt_file(place, KEY)
+    path = liveness.attempt_file(place, "w")
     path.parent.mkdir(mode=0o700)
     path.write_text(text)
-    assert liveness.attempt_hint(place, KEY) is None
+    assert liveness.attempt_hint(place, KEY, "w") is None
 
 
 def test_planted_lock_file_is_refused(place: Place, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     place.attempts.mkdir(mode=0o700)
-    liveness.spare_file(place, "w").symlink_to(victim)
+    liveness.attempt_file(place, "w").symlink_to(victim)
     with pytest.raises(OSError, match="symbolic link"):
         lock_attempt(place, "w", KEY)
-    liveness.spare_file(place, "w").unlink()
-    os.link(victim, liveness.spare_file(place, "w"))
+    liveness.attempt_file(place, "w").unlink()
+    os.link(victim, liveness.attempt_file(place, "w"))
     with pytest.raises(PermissionError):
         lock_attempt(place, "w", KEY)
     assert victim.read_text() == "precious"
@@ -209,21 +242,23 @@ def test_planted_lock_file_is_refused(place: Place, tmp_path: Path) -> None:
 
 def test_sweep_removes_what_is_dead_and_recorded(place: Place) -> None:
     alive = liveness.take_lock(liveness.worker_file(place, "alive"))
-    for worker in ("dead", "dead2"):
+    for number, worker in enumerate(("dead", "dead2", "dead3"), start=1):
         os.close(liveness.take_lock(liveness.worker_file(place, worker)))
-    for number in (1, 2):
-        os.close(lock_attempt(place, "dead", (number, 1)))
-    running = lock_attempt(place, "alive", (3, 1))
-    for name in ("unknown.lock", "1.1.end.json", "2.1.end.json", "4.1.end.draft"):
+        os.close(lock_attempt(place, worker, (number, 1)))
+    # Its worker is dead, and something that it started lives.
+    running = lock_attempt(place, "orphan", (4, 1))
+    os.close(lock_attempt(place, "alive", (5, 1)))
+    for name in ("1.1.end.json", "2.1.end.json", "7.1.end.draft"):
         (place.attempts / name).touch()
-    assert liveness.sweep_workers(place) == 2
-    assert liveness.sweep_attempts(place, held={(1, 1)}) == 3
+    assert liveness.sweep_workers(place) == 3
+    assert liveness.sweep_left_ends(place, held={(1, 1)}) == 2
+    assert spool.sweep(place, held={(1, 1)}) == 2
     assert sorted(path.name for path in place.attempts.iterdir()) == [
         "1.1.end.json",
-        "1.1.lock",
-        "3.1.lock",
+        "alive.attempt",
         "alive.worker",
-        "unknown.lock",
+        "dead.attempt",
+        "orphan.attempt",
     ]
     os.close(alive)
     os.close(running)

@@ -68,7 +68,7 @@ def test_only_a_rise_since_the_last_look_counts(counter_file: Path) -> None:
     assert counter.has_risen()
     assert not counter.has_risen()
     counter_file.write_text("oom_kill 5\n")
-    counter.mark()
+    counter.mark(10.0)
     assert not counter.has_risen()
     counter.close()
     assert not counter.has_risen()

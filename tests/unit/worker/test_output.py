@@ -14,9 +14,10 @@ from cronq.masking import NO_SECRETS, Masker
 from cronq.model import AttemptEnd, Outcome
 from cronq.worker import output as output_module
 from cronq.worker.cap import FIRST_LOOK_S, MOST_S
-from cronq.worker.files import open_log, tail_lines
+from cronq.worker.files import open_private, tail_lines
 from cronq.worker.output import Output
 from cronq.worker.reading import Gap, LogReader
+from tests.unit.worker.rig import log_at
 
 KIB = 1024
 LIMIT = 64 * KIB
@@ -28,10 +29,10 @@ class Log:
 
     def __init__(self, path: Path, limit: int | None = LIMIT, masker: Masker = NO_SECRETS) -> None:
         self.path = path
-        self.fd = open_log(path)
+        self.fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.now = 0.0
         self.written = b""
-        self.output = Output(path, limit, self.now, masker)
+        self.output = Output(log_at(path), limit, self.now, masker)
 
     def print(self, data: bytes) -> None:
         assert os.write(self.fd, data) == len(data)

@@ -14,12 +14,13 @@ import pytest
 from cronq import clock
 from cronq.errors import InvariantError
 from cronq.model import OnCrash, Outcome
-from cronq.worker import guard, kernel, liveness, pool
+from cronq.worker import guard, kernel, pool
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.endings import Begun
 from cronq.worker.inherited import InheritedCommand
-from cronq.worker.liveness import AttemptLocks, Hint
+from cronq.worker.liveness import AttemptLock, Hint
 from cronq.worker.oom import KillCounter
+from cronq.worker.spool import Spool
 from tests.unit.worker.rig import Rig, claim_of, definition, is_running, open_files_limited, shell
 
 
@@ -119,7 +120,7 @@ def test_command_of_a_killed_worker_is_adopted_with_its_true_status(
     assert end.usage is not None
     assert end.usage.max_rss > 0
     assert rig.log(start.key) == "begun\nended\n"
-    assert not liveness.was_started(rig.place, start.key)
+    assert not rig.attempt_lock(start.key).exists()
 
 
 def test_adopted_command_keeps_its_time_limit(rig: Rig) -> None:
@@ -181,7 +182,7 @@ def test_end_of_a_worker_that_died_unacknowledged_is_kept(rig: Rig) -> None:
     os.kill(rig.worker_pid(), signal.SIGKILL)
     rig.wait(lambda: rig.lost)
     rig.pool.acknowledge([end.key])
-    assert not liveness.was_started(rig.place, end.key)
+    assert not rig.attempt_lock(end.key).exists()
 
 
 def test_death_of_the_fork_server_harms_nobody(rig: Rig, tmp_path: Path) -> None:
@@ -226,7 +227,8 @@ def test_callable_is_not_taken_for_a_command(rig: Rig) -> None:
         CommandAttempt(
             claim_of(function("a:b")),
             rig.place,
-            locks=AttemptLocks(rig.place, "w"),
+            lock=AttemptLock(rig.place, "w", ""),
+            spool=Spool(rig.place, "w"),
             inherited={},
             inbox=None,  # type: ignore[arg-type]
             oom=KillCounter(),
@@ -265,7 +267,8 @@ def test_inherited_command_that_is_not_to_be_found_still_has_its_time_limit(
 
 def test_what_a_command_left_that_ended_before_its_worker_was_killed_is_ended(rig: Rig) -> None:
     claim = claim_of(shell(""))
-    lock_fd = AttemptLocks(rig.place, "w").take(claim.key)
+    lock = AttemptLock(rig.place, claim.worker, kernel.boot_id())
+    lock_fd = lock.take(claim.key)
     # The pool has made this process a sub-reaper, so what the shell leaves is its child at last.
     line = "(trap '' TERM; echo $(exec sh -c 'echo $PPID'); exec sleep 60 >/dev/null) & read x; exit 0"
     with subprocess.Popen(
@@ -279,7 +282,7 @@ def test_what_a_command_left_that_ended_before_its_worker_was_killed_is_ended(ri
         left = int(command.stdout.readline())
         begun = Begun(claim.claimed_at, clock.monotonic(), command.pid)
         ticks = kernel.start_ticks(command.pid)
-        liveness.write_hint(lock_fd, Hint(1, command.pid, ticks, kernel.boot_id(), begun.monotonic))
+        lock.name(Hint(1, command.pid, ticks, kernel.boot_id(), begun.monotonic, claim.key))
         os.close(lock_fd)
         command.communicate(b"\n")
     adoption = InheritedCommand(claim, begun, rig.place, rig.clock, KillCounter())
