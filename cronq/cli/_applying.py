@@ -151,6 +151,16 @@ def shift_of(step: Step, start: Micros, end: Micros) -> Shift:
     return Shift([], [], pairs) if moved else Shift(appear, vanish, [])
 
 
+def new_times(step: Step, start: Micros, end: Micros, *, first: int) -> tuple[int, list[Micros]]:
+    """Return how many fire times a job that had none gets with `start <= f < end`, and the first of them."""
+    times = step.times_after
+    return (
+        (0, [])
+        if times is None
+        else (times.count_us(start, end), list(islice(times.iter_us(start, end), first)))
+    )
+
+
 def _times_in(times: Times | None, start: Micros, end: Micros) -> Iterable[Micros]:
     return () if times is None else islice(times.iter_us(start, end), MOST)
 

@@ -127,6 +127,8 @@ def _take_places(draft: Draft, session: Session, *, is_new: bool) -> None:
 
 
 def _absolute(session: Session, text: str) -> Path:
+    if text == ".":
+        return session.environment.cwd()
     path = Path(text).expanduser()
     return path if path.is_absolute() else Path(os.path.normpath(session.environment.cwd() / path))
 
@@ -258,22 +260,14 @@ def _check_encoding(draft: Draft) -> None:
 
 
 def _is_text(value: object) -> bool:
-    try:
-        repr(value)
-        str(value).encode()
-        if not isinstance(value, str | int | float | None):
-            "".join(_strings(value)).encode()
-    except UnicodeEncodeError:
-        return False
+    if isinstance(value, tuple):  # a command is one, too
+        return all(map(_is_text, value))
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
     return True
-
-
-def _strings(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, tuple):
-        return [text for item in value for text in _strings(item)]
-    return [*_strings(getattr(value, "words", ())), str(getattr(value, "args", ""))]
 
 
 def take_layers(

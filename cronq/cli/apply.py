@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cronq.cli._applying import Plan, Shift, Step, apply_file, plan_file, shift_of
+from cronq.cli._applying import Plan, Shift, Step, apply_file, new_times, plan_file, shift_of
 from cronq.cli._said import hint_about_scheduler
 from cronq.cli._session import Session
 from cronq.cli._values import differences
@@ -26,6 +27,7 @@ USAGE = "apply [FILE] [--plan] [--prune]"
 EXAMPLES = ("cronq apply cronq.toml --plan", "cronq apply cronq.toml --prune")
 DEFAULT_FILE = "cronq.toml"
 _SHOWN = 3
+_OBJECTS = 100_000
 _SIGNS = {"add": ("+", Tone.PLAIN), "change": ("~", Tone.YELLOW), "remove": ("-", Tone.RED)}
 
 
@@ -53,6 +55,8 @@ def command(
     are never removed.
     """
     session = Session.of(ctx)
+    # A file may hold a hundred thousand jobs, and none of them is garbage before the end.
+    gc.set_threshold(_OBJECTS)
     session.fields = {"no_check": no_check}
     path = Path(file).expanduser()
     path = path if path.is_absolute() else session.environment.cwd() / path
@@ -126,7 +130,7 @@ def _answer(session: Session, read: JobFile, done: Plan, days: int, *, is_plan: 
     for step in changing:
         sign, tone = _SIGNS[step.action]
         session.words(Word(sign, tone), " ", Word(step.name, Tone.BOLD), _remark(step))
-        for line in _lines(session, step, shift_of(step, start, end), days):
+        for line in _lines(session, step, start, end, days):
             session.line(f"    {line}")
     for one in read.jobs:
         for warning in one.warnings:
@@ -148,7 +152,7 @@ def _remark(step: Step) -> str:
     return "".join(f"  {word}" for word in words)
 
 
-def _lines(session: Session, step: Step, shift: Shift, days: int) -> list[str]:
+def _lines(session: Session, step: Step, start: Micros, end: Micros, days: int) -> list[str]:
     lines = []
     if step.action == "change" and step.before is not None and step.after is not None:
         found = differences(step.before.definition, step.after)
@@ -156,28 +160,33 @@ def _lines(session: Session, step: Step, shift: Shift, days: int) -> list[str]:
     definition = step.after or (step.before.definition if step.before else None)
     zone = session.shown_zone(definition.tz if definition else "UTC")
     within = "in the next day" if days == 1 else f"in the next {days} days"
+    if step.times_before is None:
+        # Counted, not listed: a file may add a hundred thousand jobs.
+        count, moments = new_times(step, start, end, first=_SHOWN)
+        return [*lines, *_appearing(session, "appear", count, moments, zone, within)]
+    shift = shift_of(step, start, end)
     if shift.move:
         first = _few(
             [f"{_wall(session, a, zone)} → {_wall(session, b, zone, a)}" for a, b in shift.move[:_SHOWN]]
         )
-        lines.append(f"{_count(shift.move)} move {within}: {first}{_more(shift.move)}")
+        more = ", …" if len(shift.move) > _SHOWN else ""
+        lines.append(f"{count_of(len(shift.move), 'fire time')} move {within}: {first}{more}")
     for verb, moments in (("vanish", shift.vanish), ("appear", shift.appear)):
-        if moments:
-            first = _few([_wall(session, at, zone) for at in moments[:_SHOWN]])
-            lines.append(f"{_count(moments)} {verb} {within}: {first}{_more(moments)}")
+        lines += _appearing(session, verb, len(moments), moments[:_SHOWN], zone, within)
     return lines
 
 
-def _count(moments: list[Micros] | list[tuple[Micros, Micros]]) -> str:
-    return count_of(len(moments), "fire time")
+def _appearing(
+    session: Session, verb: str, count: int, first: list[Micros], zone: tzinfo, within: str
+) -> list[str]:
+    if not count:
+        return []
+    few = _few([_wall(session, at, zone) for at in first])
+    return [f"{count_of(count, 'fire time')} {verb} {within}: {few}{', …' if count > len(first) else ''}"]
 
 
 def _few(texts: list[str]) -> str:
     return ", ".join(texts)
-
-
-def _more(moments: list[Micros] | list[tuple[Micros, Micros]]) -> str:
-    return ", …" if len(moments) > _SHOWN else ""
 
 
 def _wall(session: Session, at: Micros, zone: tzinfo, beside: Micros | None = None) -> str:

@@ -23,6 +23,7 @@ MAX_PART = 256
 
 MAX_PARTS = 16
 _MAX_TEXT = MAX_PART * MAX_PARTS
+_MAY_HASH = re.compile("[Hh]")
 _NOT_ASCII = re.compile(r"[^\t\x20-\x7e]")
 _ONE_OFF = re.compile(r"(?:^|;)[ \t]*(?:in|at)[ \t]", re.I)
 _WORDS = ("every", "at", "in", "oncalendar:")
@@ -73,6 +74,9 @@ def _parse(text: str, tz: str, name: str, dst: str) -> Schedule:
             text=printable(dst[:40]),
             span=(0, min(40, len(dst))),
         )
+    if name and not _MAY_HASH.search(text):
+        # Without `H` the same text is the same for all jobs, and many have the same.
+        return _parse(text, tz, "", dst).of(name)
     spans = spans_of(tz)
     syntaxes = read(text, tz)
     parts = [_part(syntax, spans, name, dst) for syntax in syntaxes]

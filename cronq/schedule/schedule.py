@@ -85,6 +85,18 @@ class Schedule:
         set_once("is_interval", is_interval)
         set_once("_part", part)
 
+    def of(self, job: str) -> Schedule:
+        """Return the same schedule for a job; without `H` in it, it has the same fire times."""
+        return Schedule(
+            self.text,
+            self.tz,
+            job,
+            self.dst,
+            at_startup=self.at_startup,
+            is_interval=self.is_interval,
+            part=self._part,
+        )
+
     def __setattr__(self, name: str, value: object) -> None:
         raise InvariantError(f"a schedule is immutable: {name}")
 

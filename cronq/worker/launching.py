@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, Pipe
 from cronq.worker.messages import FromWorker, ToWorker, WorkerSetup
 from cronq.worker.process import worker_main
 
-PRELOADED = ("__main__", "cronq.worker.process", "cronq.worker.launching", "cronq.store")
+PRELOADED = ("__main__", "cronq.worker.preload")
 """Imported once by the fork server, so that a worker begins with them."""
 
 
