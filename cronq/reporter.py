@@ -52,6 +52,10 @@ class Reporter:
         if started_at is not None:
             self._started[claim.key] = started_at
 
+    def drop(self, key: AttemptKey) -> None:
+        """Forget a claim that was taken back."""
+        self._claims.pop(key, None)
+
     def in_hand(self) -> list[Claim]:
         """Return the claims whose end has not been told."""
         return list(self._claims.values())

@@ -52,9 +52,9 @@ def nobody_at_work(place: Place) -> Iterator[None]:
 
 def _refuse_living(place: Place) -> None:
     alive = [
-        worker if key is None else f"#{key[0]}"
-        for worker, key in last_attempts(place)
-        if is_attempt_alive(place, key or (0, 0), worker)
+        f"#{keys[0][0]}" if keys else worker
+        for worker, keys in last_attempts(place)
+        if is_attempt_alive(place, keys[0] if keys else (0, 0), worker)
     ]
     if alive:
         numbers = ", ".join(sorted(alive))
@@ -101,7 +101,7 @@ def _attempts(place: Place) -> list[AttemptKey]:
     """Return the attempts that a lock file names, or a left end."""
     parts = [path.name.split(".")[:2] for path in place.attempts.glob("*.end.*")]
     left = [(int(p[0]), int(p[1])) for p in parts if p[0].isdecimal() and p[1].isdecimal()]
-    return [*left, *(key for _, key in last_attempts(place) if key is not None)]
+    return [*left, *(key for _, keys in last_attempts(place) for key in keys)]
 
 
 def _last_logged(place: Place) -> int:

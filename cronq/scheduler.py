@@ -36,7 +36,7 @@ from cronq.steps import ClockSteps, on_this_clock
 from cronq.store import Held, Store
 from cronq.store.base import DueJob
 from cronq.timing import placement_of, times_of
-from cronq.worker.base import Trouble, Workers
+from cronq.worker.base import Recalled, Trouble, Workers
 
 DUE_BATCH = 500
 """Jobs decided between two looks at the workers, so that a herd at midnight does not deafen the loop."""
@@ -105,9 +105,10 @@ class _Pending:
 
     starts: list[AttemptStart] = field(default_factory=list)
     ends: list[AttemptEnd] = field(default_factory=list)
+    recalled: list[AttemptKey] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.starts or self.ends)
+        return bool(self.starts or self.ends or self.recalled)
 
 
 class Scheduler:
@@ -258,6 +259,7 @@ class Scheduler:
 
     def _drain(self, now: Micros) -> None:
         self.stage = Stage.DRAINING
+        self.workers.recall()
         self._stage_ends = self.clock.monotonic() + self.options.drain_s
         running = tuple(f"{claim.run.job} #{claim.run.id}" for claim in self._reporter.in_hand())
         if running:
@@ -289,7 +291,7 @@ class Scheduler:
         try:
             # One commit for all of a turn: what a disk takes for it is most of what a run waits for.
             with self.store.together():
-                after = self._record(results)
+                after = self._record(results, now)
                 if is_running:
                     launched = self._fire(now)
                     self._look_at_those_outside(now)
@@ -317,6 +319,8 @@ class Scheduler:
                 self._pending.starts.append(report)
             elif isinstance(report, AttemptEnd):
                 self._pending.ends.append(on_this_clock(report, now))
+            elif isinstance(report, Recalled):
+                self._pending.recalled.append(report.key)
             elif isinstance(report, Trouble):
                 self._reporter.notice(now, report.level, report.message)
             else:
@@ -328,17 +332,22 @@ class Scheduler:
 
     def _write_results(self, now: Micros) -> None:
         results = self._pending
-        after = self._record(results)
+        with self.store.together():
+            after = self._record(results, now)
         self._pending = _Pending()
         self._settle(results, after, now)
 
-    def _record(self, results: _Pending) -> list[Run]:
-        return self.store.record(results.starts, results.ends) if results else []
+    def _record(self, results: _Pending, now: Micros) -> list[Run]:
+        if results.recalled:
+            self.store.unclaim(results.recalled, now=now)
+        return self.store.record(results.starts, results.ends) if results.starts or results.ends else []
 
     def _settle(self, results: _Pending, runs: list[Run], now: Micros) -> None:
         """Tell workers and people of results that are in the ledger."""
         # First the workers: what is told below may ask the store, which may refuse.
         self.workers.acknowledge([end.key for end in results.ends])
+        for key in results.recalled:
+            self._reporter.drop(key)
         for start in results.starts:
             self._reporter.started(start)
         after = {run.id: run for run in runs}
@@ -371,8 +380,8 @@ class Scheduler:
             return None
 
     def _claim(self, ended: list[AttemptKey], now: Micros) -> list[Claim]:
-        idle = self.workers.idle(ended)
-        return self.store.claim(idle, self.boot_id, now=now) if idle else []
+        idle, ahead = self.workers.idle(ended), self.workers.ahead()
+        return self.store.claim(idle, self.boot_id, now=now, ahead=ahead) if idle or ahead else []
 
     def _staff(self, now: Micros) -> None:
         """Ask for as many further workers as there are runs that could start."""

@@ -524,15 +524,25 @@ class Store(Protocol):
     def launch_startup(self, boot_id: str, *, now: Micros) -> list[Run]:
         """Queue one run of each start-up job that has not had one in this boot."""
 
-    def claim(self, workers: Sequence[str], boot_id: str, *, now: Micros) -> list[Claim]:
+    def claim(
+        self, workers: Sequence[str], boot_id: str, *, now: Micros, ahead: Sequence[str] = ()
+    ) -> list[Claim]:
         """Give each worker the next available run, by priority, then by time of availability.
 
+        After the `workers` those `ahead` get one, too, which begin with it later: none that takes locks.
         Runs of a job that has `max_running` running runs are passed over. May return fewer claims than
         there are workers. Dies: either no run is claimed, or all these are `running` and recovery finds
         that nothing was started.
 
         Raises:
             DefinitionUnreadable: Of a run that would be next; nothing is claimed.
+        """
+
+    def unclaim(self, keys: Sequence[AttemptKey], *, now: Micros) -> None:
+        """Put runs back into the queue of whose attempts nothing was started; the attempts never were.
+
+        What was cancelled meanwhile, or whose job was removed, ends there. Only if it is certain that nobody
+        begins with them, ever. Dies: they are running, and recovery finds that nothing was started.
         """
 
     def together(self) -> AbstractContextManager[None]:

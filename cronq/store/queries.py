@@ -181,6 +181,14 @@ WHERE id = ? AND state = 'queued'
 RETURNING (SELECT max(s.logical_at) FROM run s WHERE s.job_id = run.job_id AND s.outcome = 'success')
 """
 
+# A claim that was taken back from a worker that had not begun with it. Primary keys; the attempt guards it.
+RUN_UNCLAIM = """
+UPDATE run SET state = 'queued', attempt = attempt - 1, worker = NULL
+WHERE id = ? AND attempt = ? AND state = 'running'
+RETURNING job_id, stop_reason, (SELECT removed_at FROM job WHERE job.id = run.job_id)
+"""
+ATTEMPT_REMOVE = "DELETE FROM attempt WHERE run_id = ? AND attempt = ?"
+
 # Before a claim is handed out. Index run_success.
 RUN_LAST_SUCCESS = "SELECT max(logical_at) FROM run WHERE job_id = ? AND outcome = 'success'"
 

@@ -97,17 +97,34 @@ class SchedulerSide(LockSide):
                     inserted.append(self._run(row[0]))
         return inserted
 
-    def claim(self, workers: Sequence[str], boot_id: str, *, now: Micros) -> list[Claim]:
+    def claim(
+        self, workers: Sequence[str], boot_id: str, *, now: Micros, ahead: Sequence[str] = ()
+    ) -> list[Claim]:
         """Give each worker the next available run."""
+        everybody = [*workers, *ahead]
         # Looking first keeps a turn in which nothing waits from taking the write lock.
-        if not workers or not (self._db.in_transaction or self.claimable(now, limit=1)):
+        if not everybody or not (self._db.in_transaction or self.claimable(now, limit=1)):
             return []
         with transaction(self._db, self._path):
-            chosen = self._claimable(len(workers), now)
+            chosen = self._claimable(len(everybody), now, unlocked_from=len(workers))
             return [
                 self._claim(run, locks, worker, boot_id, now)
-                for (run, locks), worker in zip(chosen, workers, strict=False)
+                for (run, locks), worker in zip(chosen, everybody, strict=False)
             ]
+
+    def unclaim(self, keys: Sequence[AttemptKey], *, now: Micros) -> None:
+        """Put runs back into the queue of whose attempts nothing was started."""
+        with transaction(self._db, self._path):
+            for key in keys:
+                row = self._maybe(queries.RUN_UNCLAIM, key)
+                if row is None:
+                    continue
+                self._db.execute(queries.ATTEMPT_REMOVE, key)
+                job_id, stop_reason, removed_at = row
+                if stop_reason is not None:
+                    self._db.execute(queries.RUN_CANCEL_QUEUED, (stop_reason, now, key[0]))
+                elif removed_at is not None:
+                    self._db.execute(queries.RUN_DROP_QUEUED, (now, job_id))
 
     def _claim(self, queued: Run, locks: list[str], worker: str, boot_id: str, now: Micros) -> Claim:
         (last_success_at,) = self._one(queries.RUN_CLAIM, (worker, queued.id))
@@ -128,8 +145,10 @@ class SchedulerSide(LockSide):
         with mapped_errors(self._path):
             return len(self._claimable(limit, now)) if limit > 0 else 0
 
-    def _claimable(self, limit: int, now: Micros) -> list[tuple[Run, list[str]]]:
-        """Return runs that may start, each with the locks that it takes."""
+    def _claimable(
+        self, limit: int, now: Micros, *, unlocked_from: int | None = None
+    ) -> list[tuple[Run, list[str]]]:
+        """Return runs that may start, each with the locks that it takes; from a number on those with none."""
         chosen: list[tuple[Run, list[str]]] = []
         added: dict[int, int] = {}
         seen: set[int] = set()
@@ -153,6 +172,8 @@ class SchedulerSide(LockSide):
                     continue
                 run = rows.run_from_row(row[3:])
                 locks = [] if locks_text is None else locks_text.split()
+                if locks and unlocked_from is not None and len(chosen) >= unlocked_from:
+                    continue
                 if locks:
                     book = book or self._lock_book()
                     if missing := book.take(locks, run.available_at):

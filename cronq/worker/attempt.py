@@ -177,7 +177,9 @@ class CommandAttempt:
         messages = self._inbox.wait(min(times) - clock.monotonic() if times else None)
         now = clock.monotonic()
         for message in messages:
-            if isinstance(message, Stop) and message.key == self._claim.key:
+            if not isinstance(message, Stop):
+                self._inbox.put_by(message)
+            elif message.key == self._claim.key:
                 (watch.kill if message.at_once else watch.stop)(message.reason, now)
         asked, self._inbox.asked = self._inbox.asked, None
         if asked == signal.SIGTERM:

@@ -27,7 +27,14 @@ class Trouble:
     message: str
 
 
-Report = AttemptStart | AttemptEnd | Lost | Trouble
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A claim that waited for a busy worker was taken back; nothing of it was started, nor will be."""
+
+    key: AttemptKey
+
+
+Report = AttemptStart | AttemptEnd | Lost | Trouble | Recalled
 
 
 class Workers(Protocol):
@@ -44,11 +51,17 @@ class Workers(Protocol):
     def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
         """Return the workers that could take a claim once these ends are acknowledged."""
 
+    def ahead(self) -> list[str]:
+        """Return the busy workers that could hold a claim ready, and begin with it when they are free."""
+
+    def recall(self) -> None:
+        """Take back the claims that busy workers hold ready; each is reported as `Recalled`."""
+
     def want(self, count: int) -> None:
         """Start workers, if that is allowed, for this many runs that nobody can take now."""
 
     def assign(self, claim: Claim) -> None:
-        """Give a claim to the worker it names."""
+        """Give a claim to the worker it names, one of `idle` or of `ahead`."""
 
     def adopt(self, held: Held) -> bool:
         """Watch an attempt of an earlier scheduler until its end; False if nothing is known of it."""

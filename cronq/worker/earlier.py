@@ -122,6 +122,8 @@ class EarlierAttempt:
         if left is not None:
             self._output.finish_after(left)
             return left
+        if self._is_past():
+            return settled(self._unknown_end(), self._output)
         self._output.look(now)
         if self._has_command():
             self._command = self._command or liveness.attempt_hint(self._place, self.key, self.worker)
@@ -169,6 +171,8 @@ class EarlierAttempt:
 
     def _is_worker_over(self, now: float) -> bool:
         """Return whether its worker hangs: it should long have stopped the attempt, or recorded its end."""
+        if self._is_past():
+            return self._is_condemned
         if self._is_alive():
             self._record_by = None
             over = self._guard.is_over(now)
@@ -186,10 +190,21 @@ class EarlierAttempt:
 
     def _has_command(self) -> bool:
         """Return whether anything of the attempt lives, when its worker is dead."""
-        alive = self._is_alive()
-        return alive or bool(self._groups.members(self._attempt.worker))
+        if self._is_past():
+            return False
+        return self._is_alive() or bool(self._groups.members(self._attempt.worker))
+
+    def _is_past(self) -> bool:
+        """Return whether its worker has begun with another one since: it has ended, and was not recorded.
+
+        The worker records it once the other one is over, which has nothing to do with this one.
+        """
+        hint = liveness.last_attempt(self._place, self.worker)
+        return hint is not None and self.key in hint.before
 
     def _signal_worker(self, number: int) -> None:
+        if self._is_past():
+            return
         self._worker = self._worker or liveness.worker_hint(self._place, self._attempt.worker)
         if self._worker is not None and self._worker.start_ticks is not None:
             kernel.send_signal(self._worker.pid, number, self._worker.start_ticks)

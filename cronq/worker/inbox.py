@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import signal
+from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import FrameType
@@ -44,6 +45,7 @@ class Inbox:
         self._poll = select.poll()
         self._poll.register(self._wake_read, select.POLLIN)
         self._poll.register(pipe.fileno(), select.POLLIN)
+        self._put_by: deque[ToWorker] = deque()
         self.is_orphaned = False
         self.asked: int | None = None
         self.interrupt: Callable[[], None] | None = None
@@ -85,11 +87,15 @@ class Inbox:
         Between two attempts: what ends now was left by the last one, and nobody else waits for it.
         """
         while not self.is_orphaned:
+            if self._put_by:
+                return self._put_by.popleft()
             kernel.reap_children()
-            messages = self.wait(None)
-            if messages:
-                return messages[0]
+            self._put_by += self.wait(None)
         return None
+
+    def put_by(self, message: ToWorker) -> None:
+        """Keep a message that is not about the attempt which is executed for `next`."""
+        self._put_by.append(message)
 
     def wait(self, timeout_s: float | None) -> list[ToWorker]:
         """Wait for a message, a signal or the time; return the message, if there is one."""
@@ -105,11 +111,13 @@ class Inbox:
         return messages
 
     def stop_for(self, key: AttemptKey) -> Stop | None:
-        """Return a request to stop this attempt that has come already; older messages are dropped."""
+        """Return a request to stop this attempt that has come already."""
         found = None
         while messages := self.wait(0):
             for message in messages:
-                if isinstance(message, Stop) and message.key == key:
+                if not isinstance(message, Stop):
+                    self.put_by(message)
+                elif message.key == key:
                     found = message
         return found
 

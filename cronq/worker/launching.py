@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, Pipe
 
 from cronq.worker.messages import FromWorker, ToWorker, WorkerSetup
 from cronq.worker.process import worker_main
+from cronq.worker.tickets import TicketBox
 
 PRELOADED = ("__main__", "cronq.worker.preload")
 """Imported once by the fork server, so that a worker begins with them."""
@@ -51,7 +52,7 @@ def helper_pids() -> frozenset[int]:
     return frozenset(pid for pid in pids if isinstance(pid, int))
 
 
-def launch(setup: WorkerSetup) -> tuple[WorkerProcess, Connection[ToWorker, FromWorker]]:
+def launch(setup: WorkerSetup, tickets: TicketBox) -> tuple[WorkerProcess, Connection[ToWorker, FromWorker]]:
     """Start a worker; return it with our end of its pipe.
 
     Raises:
@@ -61,7 +62,7 @@ def launch(setup: WorkerSetup) -> tuple[WorkerProcess, Connection[ToWorker, From
     ours: Connection[ToWorker, FromWorker]
     theirs: Connection[FromWorker, ToWorker]
     ours, theirs = Pipe()
-    process = WorkerProcess(target=worker_main, args=(setup, theirs), name=setup.name)
+    process = WorkerProcess(target=worker_main, args=(setup, theirs, tickets.reader), name=setup.name)
     try:
         process.start()
     except EOFError as error:

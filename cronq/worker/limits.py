@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import resource
 
-_FOR_EACH_WORKER = 4
-"""Pipe, pidfd and sentinel, and one that is open while something is looked at."""
+_FOR_EACH_WORKER = 6
+"""Pipe, tickets, pidfd and sentinel, and one that is open while something is looked at."""
 _FOR_THE_REST = 256
 
 

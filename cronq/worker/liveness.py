@@ -43,7 +43,7 @@ _NO_LOCK = frozenset(
 Any other error (no descriptor left, no memory, a disk that fails) says nothing about who lives.
 """
 _LOCK_RETRY_S = 0.005
-_LINE_LENGTH = 256
+_LINE_LENGTH = 384
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Hint:
         monotonic: When it was started, on the monotonic clock, which all processes of a boot share.
         key: The attempt.
         at: When it was started, by the wall clock.
+        before: Attempts that this worker has ended, and whose ends were not in the store when it began.
     """
 
     worker_pid: int
@@ -65,6 +66,12 @@ class Hint:
     monotonic: float
     key: AttemptKey | None = None
     at: Micros = 0
+    before: tuple[AttemptKey, ...] = ()
+
+    @property
+    def keys(self) -> tuple[AttemptKey, ...]:
+        """The attempts that were started, as far as it matters."""
+        return self.before if self.key is None else (self.key, *self.before)
 
 
 def worker_file(place: Place, worker: str) -> Path:
@@ -104,9 +111,14 @@ def is_outside_stopped(holder: str) -> bool:
 
 
 class AttemptLock:
-    """The lock of one worker's attempts, one after the other."""
+    """The lock of one worker's attempts, one after the other.
+
+    Attributes:
+        before: See `Hint`; set before the next one is taken.
+    """
 
     def __init__(self, place: Place, worker: str, boot_id: str) -> None:
+        self.before: tuple[AttemptKey, ...] = ()
         self._path = str(attempt_file(place, worker))
         self._boot_id = boot_id
         self._pid = os.getpid()
@@ -162,7 +174,7 @@ class AttemptLock:
         self._inode = inode
 
     def _write(self, hint: Hint) -> None:
-        os.pwrite(self._writer, _line_of(hint, self._about), 0)
+        os.pwrite(self._writer, _line_of(hint, self._about, self.before), 0)
 
 
 def take_lock(path: Path) -> int:
@@ -195,19 +207,19 @@ def _lock(fd: int, bound_s: float) -> int:
 def write_hint(fd: int, hint: Hint) -> None:
     """Write who holds a lock into its file; a full disk is no reason to fail."""
     try:
-        os.pwrite(fd, _line_of(hint, _about_worker(hint.worker_pid, hint.boot_id)), 0)
+        os.pwrite(fd, _line_of(hint, _about_worker(hint.worker_pid, hint.boot_id), hint.before), 0)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
             raise
 
 
-def _line_of(hint: Hint, about: str) -> bytes:
+def _line_of(hint: Hint, about: str, before: tuple[AttemptKey, ...]) -> bytes:
     """Return a hint as it stands in a file: one line of one length, so that each covers the last one."""
     ticks = "null" if hint.start_ticks is None else hint.start_ticks
     key = "null" if hint.key is None else f"[{hint.key[0]}, {hint.key[1]}]"
     line = (
         f'{about}"pid": {hint.pid}, "start_ticks": {ticks}, '
-        f'"monotonic": {hint.monotonic!r}, "key": {key}, "at": {hint.at}}}'
+        f'"monotonic": {hint.monotonic!r}, "key": {key}, "at": {hint.at}, "before": {[*map(list, before)]}}}'
     )
     return f"{line:<{_LINE_LENGTH - 1}}\n".encode()
 
@@ -235,14 +247,15 @@ def is_attempt_alive(place: Place, key: AttemptKey, worker: str, pid: int | None
         pid: Of its command, as the ledger has it: asked if somebody removed the lock file.
     """
     path = attempt_file(place, worker)
-    if _is_locked(path):
-        return True
-    if pid is not None and not is_there(path):
+    is_locked = _is_locked(path)
+    if not is_locked and pid is not None and not is_there(path):
         return is_of_attempt(place, key, worker, pid)
     try:
         hint = _read_hint(path)
     except OSError:
         return True
+    if is_locked:
+        return hint is None or hint.key in {key, None}
     return hint is not None and hint.key == key and hint.pid != 0 and not is_gone(hint)
 
 
@@ -273,7 +286,7 @@ def was_started(place: Place, key: AttemptKey, worker: str) -> bool:
     if not text:
         return False  # it is written before anything is started
     hint = _hint_from(text)
-    return hint is None or hint.key == key
+    return hint is None or key in hint.keys
 
 
 def is_there(path: Path) -> bool:
@@ -348,11 +361,11 @@ def sweep_workers(place: Place) -> int:
     return sum(_remove_if_free(path) for path in place.attempts.glob("*.worker"))
 
 
-def last_attempts(place: Place) -> Iterator[tuple[str, AttemptKey | None]]:
-    """Yield the workers that have begun with an attempt, each with the last one; None: nobody knows which."""
+def last_attempts(place: Place) -> Iterator[tuple[str, tuple[AttemptKey, ...]]]:
+    """Yield the workers that have begun with an attempt, each with the last ones; the newest first."""
     for path in place.attempts.glob("*.attempt"):
         hint = last_attempt(place, path.stem)
-        yield path.stem, None if hint is None else hint.key
+        yield path.stem, () if hint is None else hint.keys
 
 
 def is_dead(place: Place, worker: str) -> bool:
@@ -460,6 +473,7 @@ def _hint_from(text: bytes) -> Hint | None:
     try:
         value = json.loads(text)
         key = value.pop("key", None)
-        return Hint(**value, key=None if key is None else (int(key[0]), int(key[1])))
+        before = tuple((int(run_id), int(attempt)) for run_id, attempt in value.pop("before", ()))
+        return Hint(**value, key=None if key is None else (int(key[0]), int(key[1])), before=before)
     except (ValueError, TypeError, AttributeError, LookupError):
         return None

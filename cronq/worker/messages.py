@@ -45,11 +45,13 @@ class Execute(NamedTuple):
     """To a worker: execute this attempt.
 
     Attributes:
-        acknowledged: The end of this attempt is in the store, too; one message wakes a worker only once.
+        acknowledged: The ends of these are in the store, too; one message wakes a worker only once.
+        ticket: The worker is busy, and begins with this one next if it gets the ticket; None: at once.
     """
 
     claim: Claim
-    acknowledged: AttemptKey | None = None
+    acknowledged: tuple[AttemptKey, ...] = ()
+    ticket: int | None = None
 
 
 class Acknowledged(NamedTuple):
@@ -94,7 +96,7 @@ def encode(message: ToWorker | FromWorker) -> bytes:
     # ValueError: a value of some subclass, which only a pickle keeps.
     with contextlib.suppress(ValueError):
         if isinstance(message, Execute):
-            return _EXECUTE + _plain_claim(message.claim, message.acknowledged)
+            return _EXECUTE + _plain_execute(message)
         if isinstance(message, AttemptEnd):
             return _END + _plain_end(message)
     return _OTHER + pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
@@ -116,22 +118,24 @@ def decode_from_worker(data: bytes) -> FromWorker:
     return message
 
 
-def _plain_claim(claim: Claim, acknowledged: AttemptKey | None) -> bytes:
+def _plain_execute(message: Execute) -> bytes:
+    claim = message.claim
     run = claim.run
     values: list[Any] = [*run]
     values[_TRIGGER] = run.trigger.value
     values[_STATE] = run.state.value
     values[_RUN_OUTCOME] = None if run.outcome is None else run.outcome.value
     rest = (claim.worker, claim.claimed_at, claim.last_success_at)
-    return marshal.dumps((values, _definition_bytes(claim.definition), rest, acknowledged))
+    about = (message.acknowledged, message.ticket)
+    return marshal.dumps((values, _definition_bytes(claim.definition), rest, about))
 
 
 def _execute_from(data: bytes) -> Execute:
-    values, definition, rest, acknowledged = marshal.loads(memoryview(data)[1:])  # noqa: S302 - as above
+    values, definition, rest, about = marshal.loads(memoryview(data)[1:])  # noqa: S302 - as above
     values[_TRIGGER] = Trigger(values[_TRIGGER])
     values[_STATE] = State(values[_STATE])
     values[_RUN_OUTCOME] = None if values[_RUN_OUTCOME] is None else Outcome(values[_RUN_OUTCOME])
-    return Execute(Claim(Run(*values), _definition_from(definition), *rest), acknowledged)
+    return Execute(Claim(Run(*values), _definition_from(definition), *rest), *about)
 
 
 def _plain_end(end: AttemptEnd) -> bytes:

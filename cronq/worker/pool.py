@@ -18,12 +18,12 @@ from typing import Final
 
 from cronq.clock import Clock
 from cronq.errors import InvariantError
-from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, CommandKind, Outcome
 from cronq.store.base import Held
 from cronq.store.location import Place
-from cronq.worker import kernel, limits, liveness, spool
+from cronq.worker import endings, kernel, limits, liveness, spool
 from cronq.worker.adoption import Adoption, end_never_started
-from cronq.worker.base import Lost, Report, Trouble
+from cronq.worker.base import Lost, Recalled, Report, Trouble
 from cronq.worker.cgroups import WorkerGroups, delegated_group
 from cronq.worker.earlier import EarlierAttempt
 from cronq.worker.endings import Begun, describe
@@ -35,7 +35,8 @@ from cronq.worker.messages import Leaving, Ready, WorkerSetup
 from cronq.worker.oom import KillCounter
 from cronq.worker.output import output_of, settled
 from cronq.worker.reaper import Reaper
-from cronq.worker.slot import Phase, Slot, end_of_lost_callable
+from cronq.worker.slot import QUICK_S, Phase, Slot, end_of_lost_callable
+from cronq.worker.tickets import TicketBox
 
 MAX_STARTING: Final = 2
 """Workers that start at the same time: each costs some 10 ms of processor, which running jobs need too."""
@@ -123,13 +124,25 @@ class Pool:
         found = [
             slot
             for slot in self._slots.values()
-            if slot.phase is Phase.IDLE
-            or (slot.phase is Phase.ENDED and slot.key in ended and not slot.is_leaving)
+            if slot.phase is Phase.IDLE or (_is_ending(slot, ended) and not slot.is_leaving)
         ]
-        ending = sum(slot.phase is Phase.ENDED and slot.key in ended for slot in self._slots.values())
+        ending = sum(_is_ending(slot, ended) for slot in self._slots.values())
         # Adopted attempts count, and have no worker of ours.
         room = max(0, self._size - self.busy + ending)
         return [slot.name for slot in sorted(found, key=lambda slot: -slot.since)][:room]
+
+    def ahead(self) -> list[str]:
+        """Return the busy workers that may hold a claim ready: those that will be free in a moment.
+
+        So a worker need not wait until its end is in the store, and the disk until a worker has ended.
+        """
+        now = self._clock.monotonic()
+        return [slot.name for slot in self._slots.values() if slot.can_hold(now)]
+
+    def recall(self) -> None:
+        """Take back the claims that busy workers hold ready."""
+        for slot in self._slots.values():
+            self._recall(slot)
 
     @property
     def busy(self) -> int:
@@ -144,8 +157,8 @@ class Pool:
 
     def in_hand(self) -> list[AttemptKey]:
         """Return the attempts that are not over."""
-        keys = [slot.claim.key for slot in self._slots.values() if slot.claim and slot.phase is Phase.BUSY]
-        return [*keys, *self._adoptions]
+        claims = [claim for slot in self._slots.values() for claim in (slot.claim, slot.next) if claim]
+        return [*(claim.key for claim in claims), *self._adoptions]
 
     def pids(self) -> list[int]:
         """Return the pids of the workers."""
@@ -186,14 +199,17 @@ class Pool:
         Dies: The claim is in the store, and no lock file says that it was started.
         """
         slot = self._slots.get(claim.worker)
+        if slot is not None and slot.phase is Phase.BUSY and slot.next is None:
+            slot.hold(claim)
+            self._wanted = max(0, self._wanted - 1)
+            return
         if slot is None or slot.phase is not Phase.IDLE:
             raise InvariantError(f"{claim.worker} is not idle")
         now = self._clock.monotonic()
         if not self._adoptions:
             self._oom.mark(now)  # what was killed before is no proof for what dies without a worker later
         slot.assign(claim, now)
-        if claim.definition.command.kind is CommandKind.PYTHON:
-            slot.output = output_of(claim, self._place, now)
+        self._look_after_callable(slot, claim, now)
         self._wanted = max(0, self._wanted - 1)
 
     def stop(self, key: AttemptKey, reason: str) -> None:
@@ -207,16 +223,16 @@ class Pool:
     def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
         """Say that these ends are in the store; their workers are idle again."""
         now = self._clock.monotonic()
-        by_key = {slot.key: slot for slot in self._slots.values() if slot.phase is Phase.ENDED}
+        by_key = {key: slot for slot in self._slots.values() for key in slot.ends}
         for key in keys:
             if (slot := by_key.get(key)) is not None:
-                slot.acknowledge(now)
+                slot.acknowledge(key, now)
             else:
                 # No worker of ours has it: it was adopted, or is of an earlier scheduler.
                 remove_left_end(self._place, key)
                 if key in self._unrecorded:
                     _, worker = self._unrecorded.pop(key)
-                    spool.put_away(self._place, worker)
+                    self._put_away(worker)
 
     def adopt(self, held: Held) -> bool:
         """Watch a run that an earlier scheduler began, until its worker and its command are gone.
@@ -275,6 +291,8 @@ class Pool:
                 slot.signal(signal.SIGKILL)
             slot.nudge(now)
             slot.look_after_output(now)
+            if slot.next is not None and (slot.is_leaving or now >= slot.since + QUICK_S):
+                self._recall(slot)
         self._dismiss(now)
         self._staff(now)
         reports, self._reports = self._reports, []
@@ -284,6 +302,7 @@ class Pool:
         """Let idle workers leave, for a bounded time; busy ones finish, and record, by themselves."""
         now = self._clock.monotonic()
         for slot in self._slots.values():
+            slot.recall()
             if slot.phase in {Phase.STARTING, Phase.IDLE}:
                 slot.leave(now)
         self._size = 0
@@ -357,6 +376,8 @@ class Pool:
         if slot.start is None and message.started_at is not None and message.pid is not None:
             self._reports.append(AttemptStart(message.key, message.pid, message.started_at))
         slot.note_end(message, now)
+        if slot.phase is Phase.BUSY and slot.claim is not None:
+            self._look_after_callable(slot, slot.claim, now)
         self._reports.append(message)
 
     def _bury(self, slot: Slot) -> None:
@@ -372,14 +393,32 @@ class Pool:
             self._reports.append(Lost(slot.name, slot.key, exit_code))
         if slot.phase is Phase.STARTING:
             self._put_off_starts("it died at once")
-        if slot.end is not None:
-            self._unrecorded[slot.end.key] = (slot.end, slot.name)
-        elif slot.phase is Phase.BUSY:
+        for end in slot.ends.values():
+            self._unrecorded[end.key] = (end, slot.name)
+        if slot.phase is Phase.BUSY:
             self._take_over(slot, exit_code)
-        else:
-            spool.put_away(self._place, slot.name)
+        if slot.next is not None and not self._recall(slot):
+            # It was about to begin, or has: nobody knows.
+            self._conclude(endings.end_unseen(slot.next, "worker killed", now=self._clock.now()), slot.name)
+        self._put_away(slot.name)
         slot.bury()
         self._groups.remove(slot.name)
+
+    def _recall(self, slot: Slot) -> bool:
+        claim = slot.recall()
+        if claim is not None:
+            self._reports.append(Recalled(claim.key))
+        return claim is not None
+
+    def _put_away(self, worker: str) -> None:
+        """Remove the files of a dead worker, once nothing that they tell is needed any more."""
+        is_evidence = worker in self._slots or any(name == worker for _, name in self._unrecorded.values())
+        if not is_evidence and not any(one.worker == worker for one in self._adoptions.values()):
+            spool.put_away(self._place, worker)
+
+    def _look_after_callable(self, slot: Slot, claim: Claim, now: float) -> None:
+        if claim.definition.command.kind is CommandKind.PYTHON:
+            slot.output = output_of(claim, self._place, now)
 
     def _is_needed(self, worker: str) -> bool:
         """Return whether a worker lives, or what it left is looked after."""
@@ -453,6 +492,15 @@ class Pool:
         for slot in self._slots.values():
             if slot.key == key:
                 slot.stop(reason, now, at_once=at_once)
+            elif slot.next is not None and slot.next.key == key:
+                self._stop_next(slot, reason, at_once=at_once)
+
+    def _stop_next(self, slot: Slot, reason: str, *, at_once: bool) -> None:
+        claim = slot.recall()
+        if claim is None:
+            slot.stop_next(reason, at_once=at_once)
+            return
+        self._reports.append(AttemptEnd(claim.key, Outcome.CANCELLED, self._clock.now(), reason=reason))
 
     # How many workers
 
@@ -476,11 +524,16 @@ class Pool:
         name = f"w-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(3)}"
         try:
             setup = WorkerSetup(name, self._place, self._boot_id, self._open_files, self._most_attempts)
-            process, pipe = launch(setup)
+            tickets = TicketBox()
+            try:
+                process, pipe = launch(setup, tickets)
+            except OSError:
+                tickets.close()
+                raise
         except OSError as error:
             self._put_off_starts(describe(error))
             return
-        slot = self._slots[name] = Slot(name, process, pipe, now)
+        slot = self._slots[name] = Slot(name, process, pipe, tickets, now)
         self._selector.register(pipe, selectors.EVENT_READ, slot)
         self._selector.register(slot.death_fd, selectors.EVENT_READ, slot)
 
@@ -497,6 +550,11 @@ class Pool:
         for slot in sorted(idle, key=lambda slot: slot.since)[:-1]:
             if slot.since + self._idle_s <= now:
                 slot.leave(now)
+
+
+def _is_ending(slot: Slot, ended: Collection[AttemptKey]) -> bool:
+    """Return whether a worker has nothing in hand once these ends are acknowledged."""
+    return slot.phase is Phase.ENDED and all(key in ended for key in slot.ends)
 
 
 def _left_end(place: Place, key: AttemptKey) -> AttemptEnd | None:

@@ -32,6 +32,7 @@ from cronq.worker.messages import (
 )
 from cronq.worker.output import Output
 from cronq.worker.spool import Spool, put_away
+from cronq.worker.tickets import TicketReader
 
 STORE_BOUND_S = 60.0
 """How long an orphaned worker tries to reach the store before it leaves a note instead."""
@@ -39,7 +40,9 @@ _STORE_DELAY_S = 0.1
 _STORE_MAX_DELAY_S = 2.0
 
 
-def worker_main(setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker]) -> None:
+def worker_main(
+    setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker], tickets: Connection[int, int]
+) -> None:
     """Be a worker; the target of the process."""
     # Own session: the terminal's Ctrl-C and hang-up are for the scheduler. EPERM: it is a leader already.
     with contextlib.suppress(PermissionError):
@@ -59,14 +62,15 @@ def worker_main(setup: WorkerSetup, pipe: Connection[FromWorker, ToWorker]) -> N
     # What a callable forks must not hold the pipe or the lock, or we would seem to live after our death.
     os.register_at_fork(after_in_child=inbox.close_in_child)
     os.register_at_fork(after_in_child=lambda: os.close(lock_fd))
-    Worker(setup, inbox).work()
+    Worker(setup, inbox, TicketReader(tickets)).work()
 
 
 class Worker:
     """The loop of a worker process."""
 
-    def __init__(self, setup: WorkerSetup, inbox: Inbox) -> None:
+    def __init__(self, setup: WorkerSetup, inbox: Inbox, tickets: TicketReader) -> None:
         self._setup = setup
+        self._tickets = tickets
         self._inbox = inbox
         # A copy, because callables get an environment of their own.
         self._environ = dict(os.environ)
@@ -77,10 +81,10 @@ class Worker:
         self._callables = CallableAttempt(
             setup.place, lock=self._lock, spool=self._spool, inherited=self._inherited, inbox=inbox
         )
-        self._end: AttemptEnd | None = None
+        self._ends: dict[AttemptKey, AttemptEnd] = {}
         self._attempts = 0
         self._is_leaving = False
-        self._has_left_end = False
+        self._left_ends: set[AttemptKey] = set()
 
     def work(self) -> None:
         """Take messages until it is time to leave, and leave nothing unwritten."""
@@ -88,22 +92,27 @@ class Worker:
         while True:
             message = self._inbox.next()
             if isinstance(message, Execute):
-                if message.acknowledged is not None:
-                    self._forget(message.acknowledged)
-                self._execute(message.claim)
+                for key in message.acknowledged:
+                    self._forget(key)
+                if message.ticket is None or self._may_begin(message.ticket):
+                    self._execute(message.claim)
             elif isinstance(message, Acknowledged):
                 self._forget(message.key)
-                if self._is_leaving:
-                    break
             elif message is None or isinstance(message, Leave):
                 break
-        if self._end is not None:
-            self._write_alone(self._end)
-        if self._end is None:
+            if self._is_leaving and not self._ends:
+                break
+        for end in list(self._ends.values()):
+            self._write_alone(end)
+        if not self._ends:
             put_away(self._setup.place, self._setup.name)
         liveness.remove_worker(self._setup.place, self._setup.name)
 
+    def _may_begin(self, ticket: int) -> bool:
+        return not self._is_leaving and self._tickets.take(ticket)
+
     def _execute(self, claim: Claim) -> None:
+        self._lock.before = tuple(self._ends)
         if claim.definition.command.kind is CommandKind.PYTHON:
             end = self._callables.execute(claim, self._setup.boot_id)
             limit = claim.definition.max_output
@@ -122,14 +131,14 @@ class Worker:
             )
             end = attempt.execute(self._setup.boot_id)
             output = attempt.output
-        self._end = self._conclude(end, output)
+        end = self._ends[claim.key] = self._conclude(end, output)
         self._attempts += 1
         is_worn = self._attempts >= self._setup.most_attempts
         # Threads and processes that are left would be taken for those of the next attempt.
-        if self._callables.is_soiled or self._end.survivors or is_worn or not output.is_settled:
+        if self._callables.is_soiled or end.survivors or is_worn or not output.is_settled:
             self._is_leaving = True
             self._inbox.send(Leaving())
-        self._inbox.send(self._end)
+        self._inbox.send(end)
 
     def _conclude(self, end: AttemptEnd, output: Output) -> AttemptEnd:
         """Return the end with what is known of its output, which gets its final form."""
@@ -140,17 +149,16 @@ class Worker:
             # If this worker is killed meanwhile, the true end is known all the same.
             with contextlib.suppress(OSError):
                 leave_end(self._setup.place, end)
-                self._has_left_end = True
+                self._left_ends.add(end.key)
         output.finish()
         return end
 
     def _forget(self, key: AttemptKey) -> None:
         self._remove_left_end(key)
-        if self._end is not None and self._end.key == key:
-            self._end = None
+        self._ends.pop(key, None)
 
     def _write_alone(self, end: AttemptEnd) -> None:
-        """Write the last end without the scheduler.
+        """Write an end without the scheduler.
 
         Dies: The locks are free and nothing is recorded, so the next scheduler ends it as abandoned.
         """
@@ -160,8 +168,7 @@ class Worker:
         while True:
             try:
                 self._record(end)
-                self._end = None
-                self._remove_left_end(end.key)
+                self._forget(end.key)
                 break
             except StoreError:
                 if clock.monotonic() + delay_s >= deadline:
@@ -173,9 +180,9 @@ class Worker:
         doorbell.ring(place.bell)
 
     def _remove_left_end(self, key: AttemptKey) -> None:
-        if self._has_left_end:
+        if key in self._left_ends:
             remove_left_end(self._setup.place, key)
-            self._has_left_end = False
+            self._left_ends.remove(key)
 
     def _record(self, end: AttemptEnd) -> None:
         from cronq.store import open_store

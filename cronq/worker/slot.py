@@ -27,10 +27,14 @@ from cronq.worker.messages import (
 )
 from cronq.worker.oom import KillCounter
 from cronq.worker.output import Output
+from cronq.worker.tickets import TicketBox
 
 ASK_S = 0.01
 """An attempt that has not ended after so long is said to have begun."""
 _ASK_SELDOM_S = 1.0
+QUICK_S = 0.05
+"""Attempts that take less leave their worker waiting for the next claim for a good part of the time. Nobody
+waits longer than this for a worker that is busy after all."""
 _EXIT_CODE_BOUND_S = 1.0
 _UNKNOWN_EXIT_CODE = 255
 """What `multiprocessing` says when the fork server, which waits for workers, died as well."""
@@ -43,7 +47,7 @@ class Phase(Enum):
     IDLE = auto()
     BUSY = auto()
     ENDED = auto()
-    """Its attempt ended, and the end is not in the store yet."""
+    """It has nothing in hand, and an end that is not in the store yet."""
     LEAVING = auto()
 
 
@@ -52,7 +56,9 @@ class Slot:
 
     Attributes:
         since: When it entered its phase, monotonic.
-        claim: What it has in hand while BUSY or ENDED.
+        claim: What it has in hand while BUSY.
+        next: What it holds ready meanwhile.
+        ends: Ends that are not in the store yet.
         start: What is known of the start.
         started: When that was learned, monotonic.
         guard: Its bound while BUSY.
@@ -63,7 +69,12 @@ class Slot:
     """
 
     def __init__(
-        self, name: str, process: WorkerProcess, pipe: Connection[ToWorker, FromWorker], now: float
+        self,
+        name: str,
+        process: WorkerProcess,
+        pipe: Connection[ToWorker, FromWorker],
+        tickets: TicketBox,
+        now: float,
     ) -> None:
         self.name = name
         self.phase = Phase.STARTING
@@ -71,7 +82,8 @@ class Slot:
         self.claim: Claim | None = None
         self.start: AttemptStart | None = None
         self.started = now
-        self.end: AttemptEnd | None = None
+        self.next: Claim | None = None
+        self.ends: dict[AttemptKey, AttemptEnd] = {}
         self.guard: WorkerGuard | None = None
         self.stop_request: Stop | None = None
         self.output: Output | None = None
@@ -79,7 +91,10 @@ class Slot:
         self._nudge_at: float | None = None
         self._ask_at = now
         self._ask_again_s = ASK_S
-        self._owed: AttemptKey | None = None
+        self._owed: tuple[AttemptKey, ...] = ()
+        self._is_quick = False
+        self._next_stop: Stop | None = None
+        self._tickets = tickets
         self.pid = process.pid or 0
         self._process = process
         self._pipe: Connection[ToWorker, FromWorker] | None = pipe
@@ -99,15 +114,48 @@ class Slot:
 
     def assign(self, claim: Claim, now: float) -> None:
         """Hand it an attempt."""
+        self._begin(claim, now)
+        acknowledged, self._owed = self._owed, ()
+        self._send(Execute(claim, acknowledged))
+
+    def can_hold(self, now: float) -> bool:
+        """Return whether it may hold a claim ready: what it executes is probably over in a moment."""
+        return (
+            self.phase is Phase.BUSY
+            and self.next is None
+            and self._is_quick
+            and not self.is_leaving
+            and self.stop_request is None
+            and now < self.since + QUICK_S
+        )
+
+    def hold(self, claim: Claim) -> None:
+        """Let it begin with a claim as soon as its attempt has ended."""
+        self.next = claim
+        acknowledged, self._owed = self._owed, ()
+        self._send(Execute(claim, acknowledged, self._tickets.offer()))
+
+    def recall(self) -> Claim | None:
+        """Take back what it holds ready; None: nothing, or it has begun with it, and will say so."""
+        claim = self.next
+        if claim is None or not self._tickets.take_back():
+            return None
+        self.next = self._next_stop = None
+        return claim
+
+    def stop_next(self, reason: str, *, at_once: bool) -> None:
+        """Stop what it holds ready, and has just begun with, when that is known."""
+        if self.next is not None:
+            self._next_stop = Stop(self.next.key, reason, at_once)
+
+    def _begin(self, claim: Claim, now: float) -> None:
         self._enter(Phase.BUSY, now)
         self._nudge_at = None
         self.claim = claim
-        self.start = self.end = self.stop_request = self.output = None
+        self.start = self.stop_request = self.output = None
         self.started = now
         self._ask_at, self._ask_again_s = now + ASK_S, ASK_S
         self.guard = WorkerGuard(now, claim.definition)
-        acknowledged, self._owed = self._owed, None
-        self._send(Execute(claim, acknowledged))
 
     def ask_start(self, place: Place, now: float, *, at_once: bool = False) -> AttemptStart | None:
         """Return that its attempt has begun, once, if that is so and it is time to ask.
@@ -136,30 +184,38 @@ class Slot:
             self.guard = WorkerGuard(now, self.claim.definition)
 
     def note_end(self, end: AttemptEnd, now: float) -> None:
-        """Take note that its attempt is over."""
-        self.end = end
-        self.guard = None
-        self._enter(Phase.ENDED, now)
+        """Take note that its attempt is over; it begins with what it holds ready, if anything."""
+        self.ends[end.key] = end
+        self._is_quick = end.usage is not None and end.usage.duration_s < QUICK_S
+        if self.next is None or self.is_leaving:
+            self.claim = self.start = self.stop_request = self.guard = None
+            self._enter(Phase.ENDED, now)
+            return
+        claim, self.next = self.next, None
+        self._begin(claim, now)
+        stop, self._next_stop = self._next_stop, None
+        if stop is not None:
+            self.stop(stop.reason, now, at_once=stop.at_once)
 
-    def acknowledge(self, now: float) -> None:
-        """Take note that its end is in the store; it is idle again, and hears of it with its next claim.
+    def acknowledge(self, key: AttemptKey, now: float) -> None:
+        """Take note that an end is in the store; it hears of it with its next claim.
 
         If none comes in the same turn, `tell_acknowledged` says it.
         """
-        self.tell_acknowledged()
-        if self.claim is not None:
-            self._owed = self.claim.key
-        self.become_idle(now)
+        del self.ends[key]
+        self._owed = (*self._owed, key)
+        if self.phase is Phase.ENDED and not self.ends:
+            self.become_idle(now)
 
     def tell_acknowledged(self) -> None:
-        """Tell it what it has not heard yet about its last end."""
-        if self._owed is not None:
-            acknowledged, self._owed = self._owed, None
-            self._send(Acknowledged(acknowledged))
+        """Tell it what it has not heard yet about its ends."""
+        acknowledged, self._owed = self._owed, ()
+        for key in acknowledged:
+            self._send(Acknowledged(key))
 
     def become_idle(self, now: float) -> None:
         """Take note that it can take a claim, unless it leaves by itself."""
-        self.claim = self.start = self.end = self.stop_request = self.guard = None
+        self.claim = self.start = self.stop_request = self.guard = None
         self._enter(Phase.LEAVING if self.is_leaving else Phase.IDLE, now)
 
     def stop(self, reason: str, now: float, *, at_once: bool) -> None:
@@ -182,7 +238,8 @@ class Slot:
             return None
         look_at = None if self.output is None else self.output.look_at
         ask_at = self._ask_at if self.start is None else None
-        times = (self.guard.deadline(), self._nudge_at, look_at, ask_at)
+        recall_at = None if self.next is None else self.since + QUICK_S
+        times = (self.guard.deadline(), self._nudge_at, look_at, ask_at, recall_at)
         return min((moment for moment in times if moment is not None), default=None)
 
     def look_after_output(self, now: float) -> None:
@@ -250,6 +307,7 @@ class Slot:
     def release(self) -> None:
         """Let go of it: it finishes by itself."""
         self.close_pipe()
+        self._tickets.close()
         self._process.release()
         if self._pidfd is not None:
             os.close(self._pidfd)

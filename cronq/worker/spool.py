@@ -152,8 +152,8 @@ def sweep(place: Place, held: Container[AttemptKey]) -> int:
         held: Attempts whose end is not in the store; what concerns them is evidence.
     """
     swept = 0
-    for worker, key in last_attempts(place):
-        if (key is None or key not in held) and is_dead(place, worker):
+    for worker, keys in last_attempts(place):
+        if not any(key in held for key in keys) and is_dead(place, worker):
             put_away(place, worker)
             swept += 1
     return swept

@@ -63,6 +63,8 @@ def samples_of(running: Running, every: int) -> Iterator[Sample]:
             for pid in running.workers():
                 with contextlib.suppress(OSError):  # it has just left
                     costs.append(cost_of(pid))
+            if not costs:
+                continue  # these are told last, when all have left
             most = Cost(*(max(column) for column in zip(*costs, strict=True)))
             yield Sample(ended, time.monotonic() - began, cost_of(running.process.pid), most)
 

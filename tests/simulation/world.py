@@ -143,6 +143,12 @@ class PlayedWorkers:
         ending = sum(key in self._unacknowledged for key in ended)
         return [f"w{next(self._names)}" for _ in range(self._slots - self.busy + ending)]
 
+    def ahead(self) -> list[str]:
+        return []
+
+    def recall(self) -> None:
+        pass
+
     def want(self, count: int) -> None:
         raise AssertionError("all slots are always there")
 

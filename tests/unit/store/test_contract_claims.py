@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cronq.errors import IllegalTransition, InvariantError
-from cronq.model import SECOND, Outcome, State, Usage
-from cronq.store import Store
+from cronq.model import SECOND, Claim, Outcome, State, Usage
+from cronq.named_locks import LockWish
+from cronq.store import NewJob, RunDetail, Store
 from cronq.store.sqlite import SqliteStore
 from tests.unit.store.builders import (
     BOOT,
@@ -15,6 +16,7 @@ from tests.unit.store.builders import (
     add,
     claim_all,
     claim_one,
+    definition,
     done_run,
     end,
     finish,
@@ -159,6 +161,89 @@ def test_claimable_is_bounded_by_its_limit(store: Store) -> None:
     store.trigger(["job"] * 4, now=NOW)
     assert [store.claimable(NOW, limit=limit) for limit in (0, 1, 3, 9)] == [0, 1, 3, 4]
     assert store.claimable(NOW - 1, limit=9) == 0
+
+
+# Claims that are held ready, and given back
+
+
+def test_claims_ahead_come_after_the_others_in_order(store: Store) -> None:
+    add(store, max_running=None, overlap="allow")
+    store.trigger(["job"] * 4, now=NOW)
+    claims = store.claim(["idle"], BOOT, now=NOW, ahead=["a", "b"])
+    assert [(claim.run.id, claim.worker) for claim in claims] == [(1, "idle"), (2, "a"), (3, "b")]
+
+
+def test_nothing_that_takes_locks_is_held_ready(store: Store) -> None:
+    for name, locks in (("first", ("gpu",)), ("second", ("disk",)), ("third", ())):
+        store.add_job(
+            NewJob(name, definition(locks=locks), None, locks=tuple(LockWish(one, 1) for one in locks)),
+            now=NOW,
+        )
+    store.trigger(["first", "second", "third"], now=NOW)
+    claims = store.claim(["idle"], BOOT, now=NOW, ahead=["a", "b"])
+    assert [(claim.run.job, claim.worker) for claim in claims] == [("first", "idle"), ("third", "a")]
+
+
+def test_unclaimed_run_is_queued_as_if_it_had_never_been_claimed(store: Store) -> None:
+    add(store)
+    before = fire(store, "job", NOW)
+    claim = claim_one(store)
+    store.unclaim([claim.key], now=NOW + 5)
+    assert store.run(before.id) == RunDetail(before, ())
+    again = claim_one(store)
+    assert again.key == claim.key
+    finish(store, again)
+
+
+def test_unclaim_of_what_was_not_claimed_changes_nothing(store: Store) -> None:
+    add(store)
+    run = fire(store, "job", NOW)
+    store.unclaim([(run.id, 1), (99, 1)], now=NOW)
+    assert store.run(run.id).run == run
+    claim = claim_one(store)
+    store.unclaim([(run.id, 2)], now=NOW)
+    assert store.run(run.id).run.state is State.RUNNING
+    ended = finish(store, claim)
+    store.unclaim([claim.key], now=NOW)
+    assert store.run(run.id).run == ended
+    assert len(store.run(run.id).attempts) == 1
+
+
+def test_end_of_an_attempt_that_was_given_back_changes_nothing(store: Store) -> None:
+    add(store)
+    claim = claim_one_of(store)
+    store.unclaim([claim.key], now=NOW)
+    assert store.record([start(claim)], [end(claim)]) == []
+    assert store.run(claim.run.id).run.state is State.QUEUED
+
+
+def test_run_that_was_cancelled_before_it_was_given_back_is_cancelled(store: Store) -> None:
+    add(store)
+    claim = claim_one_of(store)
+    store.cancel(claim.run.id, reason="enough", now=NOW + 1)
+    store.unclaim([claim.key], now=NOW + 5)
+    run = store.run(claim.run.id).run
+    assert (run.state, run.outcome, run.reason, run.finished_at, run.attempt) == (
+        State.DONE,
+        Outcome.CANCELLED,
+        "enough",
+        NOW + 5,
+        0,
+    )
+
+
+def test_run_of_a_job_that_was_removed_before_it_was_given_back_is_dropped(store: Store) -> None:
+    add(store)
+    claim = claim_one_of(store)
+    remove(store, "job")
+    store.unclaim([claim.key], now=NOW + 5)
+    run = store.run(claim.run.id).run
+    assert (run.state, run.outcome, run.reason) == (State.DONE, Outcome.SKIPPED, "removed")
+
+
+def claim_one_of(store: Store) -> Claim:
+    fire(store, "job", NOW)
+    return claim_one(store)
 
 
 # Recording

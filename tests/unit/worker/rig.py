@@ -25,7 +25,7 @@ from cronq.model import (
 from cronq.store.location import Place
 from cronq.waiting import SystemClock
 from cronq.worker import kernel, liveness
-from cronq.worker.base import Lost, Trouble
+from cronq.worker.base import Lost, Recalled, Trouble
 from cronq.worker.pool import Pool
 from cronq.worker.spool import Log, open_log
 
@@ -97,6 +97,7 @@ class Rig:
         self.ends: dict[AttemptKey, AttemptEnd] = {}
         self.lost: list[Lost] = []
         self.troubles: list[Trouble] = []
+        self.recalled: list[AttemptKey] = []
         self.workers: dict[AttemptKey, str] = {}
         self.acknowledges = True
         self._number = 0
@@ -114,6 +115,8 @@ class Rig:
                     self.pool.acknowledge([report.key])
             elif isinstance(report, Trouble):
                 self.troubles.append(report)
+            elif isinstance(report, Recalled):
+                self.recalled.append(report.key)
             else:
                 self.lost.append(report)
         wake = min(deadline for deadline in (until, self.pool.deadline()) if deadline is not None)
@@ -134,6 +137,15 @@ class Rig:
         self._number += 1
         claim = claim_of(what, values.pop("number", self._number), self.pool.idle()[0], **values)
         self.workers[claim.key] = claim.worker
+        self.pool.assign(claim)
+        return claim.key
+
+    def hold(self, what: Definition) -> AttemptKey:
+        """Let the only busy worker hold a claim ready."""
+        (name,) = self.pool.ahead()
+        self._number += 1
+        claim = claim_of(what, self._number, name)
+        self.workers[claim.key] = name
         self.pool.assign(claim)
         return claim.key
 

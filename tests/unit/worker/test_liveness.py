@@ -183,7 +183,7 @@ def test_file_that_a_survivor_holds_is_replaced(place: Place) -> None:
     assert liveness.is_attempt_alive(place, (13, 1), "w")
     os.close(fd)
     assert not liveness.is_attempt_alive(place, (13, 1), "w")
-    assert list(liveness.last_attempts(place)) == [("w", (13, 1))]
+    assert list(liveness.last_attempts(place)) == [("w", ((13, 1),))]
 
 
 def test_file_that_somebody_removed_is_made_anew_and_names_the_attempt(place: Place) -> None:

@@ -49,7 +49,7 @@ END = AttemptEnd(
     "message",
     [
         Execute(CLAIM),
-        Execute(CLAIM._replace(last_success_at=7), (1, 2)),
+        Execute(CLAIM._replace(last_success_at=7), ((1, 2), (3, 1)), 255),
         Acknowledged((1, 2)),
         Stop((1, 2), "enough", True),
         Leave(),
