@@ -85,6 +85,7 @@ _cronq() {
         'add --keep') return ;;
         'add --lock') return ;;
         'add --secret') return ;;
+        'add --ping') return ;;
         'add --nice') return ;;
         'add --memory') return ;;
         'add --cpu-time') return ;;
@@ -153,6 +154,7 @@ _cronq() {
         'set --keep') return ;;
         'set --lock') return ;;
         'set --secret') return ;;
+        'set --ping') return ;;
         'set --nice') return ;;
         'set --memory') return ;;
         'set --cpu-time') return ;;
@@ -262,7 +264,7 @@ _cronq() {
     case $command in
         '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why overdue status lock check exec backup restore audit doctor prune init completion help" ;;
         add)
-            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
         list)
             if [[ $cur == -* ]]; then _cronq_words "-n --limit --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
@@ -274,7 +276,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
-            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
             ;;
         pause)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
