@@ -57,6 +57,7 @@ ENTRIES = (
     Entry("doctor", "Maintain", "Check that everything is in order, and say what to do if not"),
     Entry("prune", "Maintain", "Remove finished runs that are beyond their limits, and their logs"),
     Entry("init", "Maintain", "Make a database for this project, or accept the one it has"),
+    Entry("ci", "Maintain", "Write the workflow file of a CI service that runs the jobs"),
     Entry("completion", "Maintain", "Print the completion script for a shell"),
     Entry("help", "Maintain", "Explain a topic or a command"),
 )

@@ -136,6 +136,7 @@ keys that end in _s; what does not apply is null, never absent.
             history{limited_jobs} tzdata
   prune     jobs[]: name runs bytes; runs bytes dry_run
   init      database created
+  ci init   file service replaced
   backup    backup{path bytes jobs runs copied_at}
   restore   restored{path jobs runs copied_at replaced skipped}
 
