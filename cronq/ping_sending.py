@@ -26,8 +26,8 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 _TRY_AGAIN = frozenset({408, 425, 429})
 _PROBLEMS: tuple[tuple[type[Exception], str], ...] = (
     # The first that fits: those further down are their bases.
-    (ConnectTimeoutError, "the server cannot be reached: timed out"),
     (NewConnectionError, "the server cannot be reached"),
+    (ConnectTimeoutError, "the server cannot be reached: timed out"),
     (ReadTimeoutError, "no answer: timed out"),
     (SSLError, "the certificate is not accepted, or it is no TLS"),
     (ProtocolError, "the connection broke"),

@@ -215,9 +215,7 @@ class Pings:
             self._waiting.pop(answer["done"], None)
             self._deaths = 0
             if self._dropped and len(self._waiting) <= MOST // 2:
-                self._notice(
-                    "warning", f"{self._dropped} pings were dropped; they are sent again from now on"
-                )
+                self._notice("warning", f"{_counted(self._dropped)} dropped; further ones are sent again")
                 self._dropped = 0
         elif "useless" in answer:
             self._is_useless = True
@@ -274,7 +272,7 @@ class Pings:
             self._notice("warning", f"the process that sends pings {what}; it is started again")
         elif self._deaths > _GIVE_UP:
             self._notice(
-                "warning", f"{len(self._waiting)} pings are given up: their process {what} each time"
+                "warning", f"{_counted(len(self._waiting))} given up: their process {what} each time"
             )
             self._waiting.clear()
         self._resend()
@@ -302,27 +300,37 @@ class Pings:
             process.wait()
         lost = len(self._waiting) + self._dropped
         if lost:
-            self._notice("warning", f"{lost} pings were not sent")
+            self._notice("warning", f"{_counted(lost)} not sent")
             self._waiting.clear()
 
     def _finish(self, process: subprocess.Popen[bytes]) -> None:
-        import select
+        """Wait until all was sent, but not for long; a process that dies now is not started again."""
+        import selectors
 
         ends_at = self._clock.monotonic() + FLUSH_S
         assert process.stdin is not None
         assert process.stdout is not None
-        while self._waiting and self._process is not None:
-            left_s = ends_at - self._clock.monotonic()
-            if left_s <= 0:
-                return
-            writing = [process.stdin] if self._unsent else []
-            select.select([process.stdout], writing, [], left_s)
-            self._write()
-            if self._process is not None:
-                self._read()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            if self._unsent:
+                selector.register(process.stdin, selectors.EVENT_WRITE)
+            while self._waiting and self._process is not None:
+                left_s = ends_at - self._clock.monotonic()
+                if left_s <= 0:
+                    return
+                selector.select(left_s)
+                self._write()
+                if self._process is not None:
+                    self._read()
+                if not self._unsent and process.stdin in selector.get_map():
+                    selector.unregister(process.stdin)
 
     def _notice(self, level: str, message: str) -> None:
         self._tell(events.Notice(self._clock.now(), level, message))
+
+
+def _counted(pings: int) -> str:
+    return "1 ping was" if pings == 1 else f"{pings} pings were"
 
 
 @contextmanager
