@@ -16,11 +16,22 @@ Source: the pinging API of healthchecks.io.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from cronq.clock import datetime_from_us
-from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run, State
+from cronq.model import (
+    SECOND,
+    UNSTARTED,
+    AttemptEnd,
+    AttemptKey,
+    AttemptStart,
+    Claim,
+    Micros,
+    Outcome,
+    Run,
+    State,
+)
 
 START, SUCCESS, FAIL, LOG = "start", "", "fail", "log"
 
@@ -73,15 +84,19 @@ def _kind_of(end: AttemptEnd, outcome: Outcome) -> str:
     return FAIL
 
 
-def of_launch(runs: Iterable[Run]) -> Iterator[Signal]:
-    """Yield what is sent about fire times that passed, out of what was launched together."""
+def of_launch(runs: Iterable[Run], is_wanted: Callable[[Run], bool]) -> Iterator[Signal]:
+    """Yield what is sent about fire times that passed, out of what was launched together.
+
+    Args:
+        runs: All that were launched.
+        is_wanted: Whether the job of a run has a check; asked only about those that passed.
+    """
     launched = list(runs)
-    caught_up = {run.job_id for run in launched if run.state is State.QUEUED}
-    for run in launched:
-        if run.outcome is Outcome.MISSED:
-            yield Signal(run, LOG if run.job_id in caught_up else FAIL, _passed(run))
-        elif run.outcome is Outcome.SKIPPED:
-            yield Signal(run, LOG, _passed(run))
+    passed = [run for run in launched if run.outcome in UNSTARTED and is_wanted(run)]
+    caught_up = {run.job_id for run in launched if run.state is State.QUEUED} if passed else set()
+    for run in passed:
+        is_failure = run.outcome is Outcome.MISSED and run.job_id not in caught_up
+        yield Signal(run, FAIL if is_failure else LOG, _passed(run))
 
 
 def _passed(run: Run) -> str:

@@ -97,7 +97,7 @@ class Pings:
 
     def launched(self, runs: Iterable[Run], definition_of: DefinitionOf) -> None:
         """Send what is to be sent about fire times that passed."""
-        for signal in of_launch(runs):
+        for signal in of_launch(runs, lambda run: self._definition(run, definition_of) is not None):
             definition = self._definition(signal.run, definition_of)
             if definition is not None:
                 self._put(signal, definition)
@@ -236,7 +236,7 @@ class Pings:
                 [sys.executable, "-P", "-c", _START, root],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=None if self._environ.get("CRONQ_DEBUG") else subprocess.DEVNULL,
                 bufsize=0,
                 env=dict(self._environ),
                 cwd="/",

@@ -73,6 +73,7 @@ Variables that cronq reads:
   CRONQ_DEBUG              print tracebacks of bugs
   CRONQ_DB_ALLOW_NETWORK   accept a database on a network file system
   NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, TERM, COLUMNS, CI
+  http_proxy, https_proxy, no_proxy   for pings of jobs with --ping
   XDG_DATA_HOME, XDG_STATE_HOME, XDG_CONFIG_HOME, STATE_DIRECTORY
 
 Which database: --db, else CRONQ_DB, else the nearest .cronq folder from the working

@@ -10,7 +10,7 @@ import typer
 from cronq.cli._session import Session
 from cronq.errors import CronqError, ExitCode, UsageError
 from cronq.render.text import Tone, Word, count_of, plain
-from cronq.render.times import full, iso, relative
+from cronq.render.times import full, iso, offset, relative
 
 if TYPE_CHECKING:
     from cronq.overdue import Verdict
@@ -144,7 +144,7 @@ def _why(session: Session, one: Verdict) -> str:
         return plain(one.trouble)
     text = _last(session, one)
     if one.fire_at is not None and _is_alarming(one):
-        text += f"; its fire time {full(one.fire_at, zone)} has none"
+        text += f"; its fire time {full(one.fire_at, zone)} {offset(one.fire_at, zone)} has none"
     return text
 
 

@@ -93,22 +93,38 @@ def test_run_that_was_cancelled_before_its_retry_is_no_failure() -> None:
     assert of_end(claim_of(), end, run_of(state=State.DONE, outcome=Outcome.CANCELLED)).kind == LOG
 
 
+def all_of_them(_run: Run) -> bool:
+    return True
+
+
+def test_jobs_without_a_check_are_passed_over() -> None:
+    runs = [passed(1, Outcome.MISSED), passed(2, Outcome.SKIPPED, job_id=2), run_of(3, state=State.QUEUED)]
+    asked: list[int] = []
+
+    def is_wanted(run: Run) -> bool:
+        asked.append(run.id)
+        return run.job_id == 2
+
+    assert [signal.run.id for signal in of_launch(runs, is_wanted)] == [2]
+    assert asked == [1, 2]
+
+
 def passed(number: int, outcome: Outcome, **values: Any) -> Run:
     return run_of(number, state=State.DONE, outcome=outcome, reason="late", attempt=0, **values)
 
 
 def test_missed_fire_times_are_failures_unless_one_is_caught_up() -> None:
     missed = passed(1, Outcome.MISSED, fire_count=3, last_fire_at=NOW + 2 * SECOND)
-    (signal,) = of_launch([missed])
+    (signal,) = of_launch([missed], all_of_them)
     assert signal.kind == FAIL
     assert signal.text.endswith("3 fire times missed, 2026-01-02T08:00:00Z to 2026-01-02T08:00:02Z: late")
-    signals = list(of_launch([missed, run_of(2, state=State.QUEUED, trigger=Trigger.CATCH_UP)]))
+    signals = list(of_launch([missed, run_of(2, state=State.QUEUED, trigger=Trigger.CATCH_UP)], all_of_them))
     assert [(one.run.id, one.kind) for one in signals] == [(1, LOG)]
     # A run of another job catches up nothing of this one.
-    signals = list(of_launch([missed, run_of(2, job_id=2, state=State.QUEUED)]))
+    signals = list(of_launch([missed, run_of(2, job_id=2, state=State.QUEUED)], all_of_them))
     assert [(one.run.id, one.kind) for one in signals] == [(1, FAIL)]
 
 
 def test_skipped_fire_times_are_only_mentioned() -> None:
-    (signal,) = of_launch([passed(1, Outcome.SKIPPED), run_of(2, state=State.QUEUED)])
+    (signal,) = of_launch([passed(1, Outcome.SKIPPED), run_of(2, state=State.QUEUED)], all_of_them)
     assert (signal.kind, signal.run.id, signal.log) == (LOG, 1, None)
