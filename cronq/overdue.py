@@ -96,8 +96,8 @@ def judge(
         job: What is known of it.
         now: The instant that counts.
         within_s: A success must have ended within this; None: its schedule says when one is due.
-        late_s: How long after a start is due its success may come; None: the job's grace, and its timeout or
-            as long as it takes. Not used with `within_s`.
+        late_s: How long after a start is due its success may come; None: the job's grace, its timeout or as
+            long as it takes, and its retries. Not used with `within_s`.
     """
     if job.trouble or job.times is None:
         return Verdict(job.name, Standing.UNKNOWN, job.success, trouble=job.trouble)
@@ -128,8 +128,19 @@ def _within(job: Watched, times: FireTimes, now: Micros, window: Micros) -> Verd
 
 
 def _patience_s(job: Watched) -> float:
+    """Return how long after its start was due a success may come: its last attempt may be the one."""
     definition = job.definition
-    return definition.grace_s + (job.took_s if definition.timeout_s is None else definition.timeout_s)
+    took_s = job.took_s if definition.timeout_s is None else definition.timeout_s
+    return definition.grace_s + took_s * (definition.retries + 1) + _delays_s(definition)
+
+
+def _delays_s(definition: Definition) -> float:
+    """Return how long all retries wait at most; see `cronq.plan.after_attempt`."""
+    total_s, delay_s = 0.0, definition.retry_delay_s
+    for _ in range(definition.retries):
+        total_s += min(delay_s, definition.retry_max_delay_s)
+        delay_s = min(delay_s * definition.retry_factor, definition.retry_max_delay_s)
+    return total_s
 
 
 def _expected(job: Watched, times: FireTimes, now: Micros, patience: Micros) -> Expected | None:

@@ -39,7 +39,7 @@ def command(
         typer.Option(
             "--grace",
             metavar="DURATION",
-            help="How late a success may come (default: the grace and the timeout of the job).",
+            help="How late a success may come (default: as grace, timeout and retries say).",
         ),
     ] = None,
     nagios: Annotated[
@@ -50,10 +50,10 @@ def command(
     """Say which jobs lack a success; exit code 1 if there is one. Looks at all jobs, if none is named.
 
     A job is overdue when the last fire time whose success should be there by now has none: its grace is
-    over, and its timeout, or the longest of its last 12 successes. With --within the schedule does not
-    count: the last success must have ended within that time. Paused jobs are not judged, nor those
-    for which nothing was due yet. A database that is not there is an error (5), never silence, and so
-    is one without jobs (1).
+    over, its timeout, or the longest of its last 12 successes, and so are its retries. With --within the
+    schedule does not count: the last success must have ended within that time. Paused jobs are not judged,
+    nor those for which nothing was due yet. A database that is not there is an error (5), never silence,
+    and so is one without jobs (1).
     """
     session = Session.of(ctx)
     try:

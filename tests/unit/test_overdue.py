@@ -54,6 +54,20 @@ def test_a_timeout_says_how_long_a_success_may_take() -> None:
     assert standing(job, DAY + 2 * HOUR + 11 * MINUTE) is Standing.OVERDUE
 
 
+def test_retries_may_still_bring_it() -> None:
+    options: dict[str, Any] = {
+        "grace_s": 0.0,
+        "retries": 3,
+        "retry_delay_s": 10.0,
+        "retry_factor": 3.0,
+        "retry_max_delay_s": 40.0,
+    }
+    job = watched(success=DAY + HOUR, took_s=5.0, **options)
+    # Four attempts, and delays of 10, 30 and 40 seconds.
+    assert standing(job, DAY + 2 * HOUR + 100 * SECOND - 1) is Standing.OK
+    assert standing(job, DAY + 2 * HOUR + 100 * SECOND) is Standing.OVERDUE
+
+
 def test_patience_that_is_asked_for_counts_instead() -> None:
     job = watched(success=DAY + HOUR, timeout_s=600.0)
     assert standing(job, DAY + 2 * HOUR, late_s=0) is Standing.OVERDUE
@@ -162,6 +176,8 @@ def test_silence_is_noticed_and_success_is_believed() -> None:
     for _ in range(300):
         schedule = dice.choice(["* * * * *", "*/7 * * * *", "17 */3 * * *", "every 90m", "30 2 * * *"])
         fields: dict[str, Any] = {"grace_s": dice.uniform(0, 4000), "tz": "Europe/Berlin"}
+        if dice.random() < 0.3:
+            fields |= {"retries": dice.randrange(5), "retry_factor": 1e300, "retry_max_delay_s": 600.0}
         if dice.random() < 0.3:
             fields["timeout_s"] = dice.uniform(1, 4000)
         job = watched(schedule, took_s=dice.uniform(0, 4000), **fields)
