@@ -125,8 +125,8 @@ keys that end in _s; what does not apply is null, never absent.
   audit     proven differences fire_times jobs[]: name removed_at fire_times accounted{}
             differences[] more wrong[]{run text} unproven[]; a difference: kind first
             last count expected run revision
-  overdue   overdue jobs[]: name overdue standing last_success_at last_success_about fire_at
-            due_by trouble
+  overdue   overdue jobs[]: name overdue standing last_success_at last_success_about
+            fire_at due_by trouble
   calendars calendars[]: name source is_defined problem jobs[]{name rule} dates_ahead
             next{date label}; show: calendar, with text dates[]{date label};
             add: calendar changed moved[]{name before next_fire_at}; remove: removed[]
