@@ -60,6 +60,7 @@ def examine(place: Place, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield _integrity(store, place)
         yield _scheduler(place, store)
         yield from _jobs(store)
+        yield from _pings(store)
         yield from _logs(place, store)
     except CronqError as error:
         # Nothing that is built on a damaged database is worth a look.
@@ -222,6 +223,21 @@ def _jobs(store: Store) -> Iterator[Finding]:
         yield Finding(
             "jobs", "ok", "every schedule can be computed, and every file and user they name is there"
         )
+
+
+def _pings(store: Store) -> Iterator[Finding]:
+    """Look whether pings of jobs can be sent at all."""
+    from importlib.util import find_spec
+
+    pinged = [one.job.name for one in store.overviews(recent=0) if one.job.definition.ping is not None]
+    if not pinged:
+        return
+    have = f"{pinged[0]} has --ping" if len(pinged) == 1 else f"{len(pinged)} jobs have --ping"
+    if find_spec("urllib3") is None:
+        message = f"{have}, and nothing is sent: urllib3 is missing"
+        yield Finding("pings", "error", message, "pip install 'cronq-cli[ping]'")
+    else:
+        yield Finding("pings", "ok", f"{have}, and urllib3 is there")
 
 
 def _troubles(job: Job, calendars: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -127,8 +127,10 @@ class MaskedStream:
 
     def _without_rest(self, data: bytes) -> bytes:
         self._is_amid = False
-        for length in range(min(self._masker.longest - 1, len(data)), LEAST - 1, -1):
+        for length in range(min(self._masker.longest, len(data)), LEAST - 1, -1):
             start = data[:length]
+            if start in self._masker.patterns:
+                return data  # a whole one, of which less may look like the rest of one
             if any(pattern.endswith(start) for pattern in self._masker.patterns):
                 return MASK + data[length:]
         return data

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from cronq import events
 from cronq.errors import RunNotFound, StoreError
-from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run, State
+from cronq.model import (
+    SECOND,
+    AttemptEnd,
+    AttemptKey,
+    AttemptStart,
+    Claim,
+    Definition,
+    Micros,
+    Outcome,
+    Run,
+    State,
+)
 from cronq.store.base import Store
 from cronq.worker.cap import INCOMPLETE
 
@@ -33,11 +45,25 @@ Tail = Callable[[Claim, AttemptEnd], tuple[str, ...]]
 """Gives the last lines that an attempt printed, of those attempts whose lines are wanted."""
 
 
+class Watcher(Protocol):
+    """Wants to know what became of runs, with their definitions, which events do not hold."""
+
+    def launched(self, runs: Iterable[Run], definition_of: Callable[[int, int], Definition]) -> None:
+        """Runs were inserted; `definition_of` gives that of a job's revision."""
+
+    def started(self, claim: Claim, start: AttemptStart) -> None:
+        """A process was started."""
+
+    def ended(self, claim: Claim, end: AttemptEnd, after: Run) -> None:
+        """An attempt ended; `after` is its run now."""
+
+
 class Reporter:
     """Turns what was written to the ledger into events; told after the commit, never before."""
 
-    def __init__(self, store: Store, tell: events.Sink, tail: Tail) -> None:
-        """Speak through `tell`, and show what `tail` gives."""
+    def __init__(self, store: Store, tell: events.Sink, tail: Tail, watcher: Watcher | None = None) -> None:
+        """Speak through `tell`, and show what `tail` gives; `watcher` hears the same, before."""
+        self._watcher = watcher
         self.tally = Tally()
         self._store = store
         self._tell = tell
@@ -83,6 +109,9 @@ class Reporter:
 
     def announce(self, runs: Iterable[Run], now: Micros) -> None:
         """Tell of runs just inserted: queued ones, and fire times that passed."""
+        runs = list(runs)
+        if self._watcher is not None:
+            self._watcher.launched(runs, self._store.definition)
         for run in runs:
             if run.state is State.QUEUED:
                 self._tell(events.RunQueued(now, run.job, run.id, run.trigger, run.fire_at))
@@ -101,6 +130,8 @@ class Reporter:
             return
         self._started[start.key] = start.started_at
         run = claim.run
+        if self._watcher is not None:
+            self._watcher.started(claim, start)
         since = max(run.queued_at if run.fire_at is None else run.fire_at, 0)
         lag_s = (start.started_at - since) / SECOND
         self._tell(events.AttemptStarted(start.started_at, run.job, run.id, run.attempt, start.pid, lag_s))
@@ -114,6 +145,8 @@ class Reporter:
             end, after = self._as_recorded(end)
         if claim is None or after is None:
             return
+        if self._watcher is not None:
+            self._watcher.ended(claim, end, after)
         duration_s = end.usage.duration_s if end.usage else 0.0
         if end.usage is None and started_at is not None:
             duration_s = max(0, end.finished_at - started_at) / SECOND

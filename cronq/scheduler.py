@@ -30,7 +30,7 @@ from cronq.clock import Clock
 from cronq.errors import CronqError, DefinitionUnreadable, ExitCode, StoreError, TimezoneError
 from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Run
 from cronq.patience import Patience
-from cronq.reporter import Reporter, Tail
+from cronq.reporter import Reporter, Tail, Watcher
 from cronq.rezone import ZoneWatch
 from cronq.steps import ClockSteps, on_this_clock
 from cronq.store import Held, Store
@@ -124,6 +124,7 @@ class Scheduler:
         options: Options | None = None,
         tell: events.Sink = events.ignore,
         tail: Tail = lambda _claim, _end: (),
+        watcher: Watcher | None = None,
     ) -> None:
         """Take over a store whose lock is held.
 
@@ -135,6 +136,7 @@ class Scheduler:
             options: How to run.
             tell: Where events go.
             tail: Gives the last lines that an attempt printed, if they are wanted.
+            watcher: Hears of runs with their definitions.
         """
         self.store = store
         self.workers = workers
@@ -144,7 +146,7 @@ class Scheduler:
         self.stage = Stage.RUNNING
         self.tickers: list[Ticker] = []
         self._tell = tell
-        self._reporter = Reporter(store, tell, tail)
+        self._reporter = Reporter(store, tell, tail, watcher)
         self._pending = _Pending()
         self._exit_code = ExitCode.OK
         self._asked: list[str] = []

@@ -18,6 +18,7 @@ from cronq import events, lock
 from cronq.doorbell import Doorbell
 from cronq.errors import ExitCode, SchedulerRunning, StoreFull
 from cronq.model import AttemptEnd, Claim, Outcome
+from cronq.pinging import pinging
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, open_store
 from cronq.store.connection import LOG_SIZE_LIMIT
@@ -65,13 +66,14 @@ def run_scheduler(
         StoreError: The store cannot be used.
     """
     with ExitStack() as stack:
+        clock = SystemClock()
+        stack.callback(clock.close)
+        pings = stack.enter_context(pinging(place, clock, tell, environ))
         store = open_store(place, create=True, for_scheduler=True, environ=environ)
         stack.callback(store.close)
         held = lock.hold(place.lock)
         stack.callback(held)
         store.check()
-        clock = SystemClock()
-        stack.callback(clock.close)
         bell = _hang_bell(place)
         stack.callback(bell.close)
         clock.watch(bell.fileno())
@@ -89,7 +91,10 @@ def run_scheduler(
             tell(event)
             redrawing.next_at = 0.0  # the footer must not contradict the line above it
 
-        scheduler = Scheduler(store, workers, clock, boot_id=boot_id, options=options, tell=told, tail=tail)
+        scheduler = Scheduler(
+            *(store, workers, clock), boot_id=boot_id, options=options, tell=told, tail=tail, watcher=pings
+        )
+        pings.attend(scheduler)
         stack.enter_context(_listening(scheduler))
         scheduler.greet(str(place.database))
         flush()

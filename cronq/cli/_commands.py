@@ -46,6 +46,7 @@ ENTRIES = (
     Entry("runs", "Look", "Show the history of runs"),
     Entry("logs", "Look", "Show the output of a run"),
     Entry("why", "Look", "Explain why a job ran, ran late or did not run"),
+    Entry("overdue", "Look", "Say which jobs lack a success that should be there by now"),
     Entry("status", "Look", "Show whether a scheduler runs, and where the database is"),
     Entry("lock", "Maintain", "Take a named lock for a command outside, or show who holds which"),
     Entry("check", "Maintain", "Look for what may be wrong with the jobs, and check their assertions"),
@@ -56,6 +57,7 @@ ENTRIES = (
     Entry("doctor", "Maintain", "Check that everything is in order, and say what to do if not"),
     Entry("prune", "Maintain", "Remove finished runs that are beyond their limits, and their logs"),
     Entry("init", "Maintain", "Make a database for this project, or accept the one it has"),
+    Entry("ci", "Maintain", "Write the workflow file of a CI service that runs the jobs"),
     Entry("completion", "Maintain", "Print the completion script for a shell"),
     Entry("help", "Maintain", "Explain a topic or a command"),
 )

@@ -31,7 +31,7 @@ def job_document(job: Job) -> dict[str, object]:
 
 
 def definition_document(definition: Definition, *, reveal: bool) -> dict[str, object]:
-    """Return a definition for JSON; values of variables only if asked for."""
+    """Return a definition for JSON; values of variables, and where pings go, only if asked for."""
     command = definition.command
     document: dict[str, object] = {
         "command": {
@@ -41,6 +41,10 @@ def definition_document(definition: Definition, *, reveal: bool) -> dict[str, ob
         },
         "env": {name: value if reveal else None for name, value in definition.env},
     }
+    if definition.ping is not None and not reveal:
+        from cronq.ping_urls import masked
+
+        document["ping"] = masked(definition.ping)
     for name in Definition._fields:
         if name in document:
             continue

@@ -85,7 +85,7 @@ def _value(field: str, value: object) -> object:
         return value
     if field in _PLAIN_NUMBERS and isinstance(value, float):
         return value
-    if field in {"cwd", "path", "env_file", "stdin"} and isinstance(value, str):
+    if field in {"cwd", "path", "env_file", "stdin", "ping"} and isinstance(value, str):
         return value
     return value_words(field, value)
 

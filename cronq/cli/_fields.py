@@ -194,6 +194,12 @@ def definition_options(
             "--secret", metavar="K", help="Mask the value of this variable in output; may be repeated."
         ),
     ] = None,
+    ping: Annotated[
+        Text,
+        typer.Option(
+            "--ping", metavar="URL", help="Tell a healthchecks.io check of starts and ends: URL or '$NAME'."
+        ),
+    ] = None,
     nice: Annotated[
         Text, typer.Option("--nice", metavar="N", help="Niceness, -20 to 19; below 0 only root.")
     ] = None,
@@ -298,6 +304,13 @@ def keep_limits(text: str) -> str:
     return parse_keep(text).text
 
 
+def ping_url(text: str) -> str:
+    """Read where pings go."""
+    from cronq.ping_urls import read_ping
+
+    return read_ping(text)
+
+
 def or_none(text: str, *, read: Callable[[str], object]) -> object:
     """Read `none`, or something else."""
     return None if text == "none" else read(text)
@@ -332,6 +345,7 @@ FIELDS = (
     Field("on_crash", "on_crash", partial(choice, among=OnCrash)),
     Field("priority", "priority", partial(integer, least=-1000, most=1000)),
     Field("keep", "keep", partial(or_none, read=keep_limits)),
+    Field("ping", "ping", partial(or_none, read=ping_url)),
     Field("nice", "nice", partial(or_none, read=partial(_limit, name="nice"))),
     Field("memory", "memory", partial(or_none, read=partial(_limit, name="memory"))),
     Field("cpu_time", "cpu_time_s", partial(or_none, read=partial(_limit, name="cpu_time"))),

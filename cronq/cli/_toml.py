@@ -14,8 +14,9 @@ _NAME = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')"
 _KEY = re.compile(rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*=")
 _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([A-Za-z0-9_-]+)")
 _SECRETS = "env"
-"""The values of a key of this name are nobody else's business: its lines are not shown."""
-_MAY_HOLD_SECRETS = re.compile(rf"\b{_SECRETS}[\"']?\s*[=.:]")
+_HIDDEN_URL = "ping"
+"""The values of keys of these names are nobody else's business: their lines are not shown."""
+_MAY_HOLD_SECRETS = re.compile(r"\b(?:env|ping)[\"']?\s*[=.:]")
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -72,7 +73,7 @@ class Document:
                 details=error.details,
             )
         span = spot.span
-        if _SECRETS in keys or _MAY_HOLD_SECRETS.search(spot.text):
+        if _SECRETS in keys or keys[-1:] == (_HIDDEN_URL,) or _MAY_HOLD_SECRETS.search(spot.text):
             message = f"{self.label}:{spot.line}:{span[0] + 1}: {error.message}"
             return type(error)(message, hint=error.hint, details=error.details)
         if error.text and error.span is not None:
@@ -156,6 +157,8 @@ def _lies_in_secrets(lines: list[str], number: int) -> bool:
     before = "\n".join(lines[:number])
     path = next(reversed(_spots(before)), ())
     headers = [line for line in lines[:number] if line.lstrip().startswith("[")]
+    if path[-1:] == (_HIDDEN_URL,):
+        return True
     return _SECRETS in path or bool(headers and re.search(rf"\b{_SECRETS}\b", headers[-1]))
 
 

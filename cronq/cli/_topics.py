@@ -73,6 +73,7 @@ Variables that cronq reads:
   CRONQ_DEBUG              print tracebacks of bugs
   CRONQ_DB_ALLOW_NETWORK   accept a database on a network file system
   NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, TERM, COLUMNS, CI
+  http_proxy, https_proxy, no_proxy   for pings of jobs with --ping
   XDG_DATA_HOME, XDG_STATE_HOME, XDG_CONFIG_HOME, STATE_DIRECTORY
 
 Which database: --db, else CRONQ_DB, else the nearest .cronq folder from the working
@@ -124,6 +125,8 @@ keys that end in _s; what does not apply is null, never absent.
   audit     proven differences fire_times jobs[]: name removed_at fire_times accounted{}
             differences[] more wrong[]{run text} unproven[]; a difference: kind first
             last count expected run revision
+  overdue   overdue jobs[]: name overdue standing last_success_at last_success_about
+            fire_at due_by trouble
   calendars calendars[]: name source is_defined problem jobs[]{name rule} dates_ahead
             next{date label}; show: calendar, with text dates[]{date label};
             add: calendar changed moved[]{name before next_fire_at}; remove: removed[]
@@ -134,11 +137,13 @@ keys that end in _s; what does not apply is null, never absent.
             history{limited_jobs} tzdata
   prune     jobs[]: name runs bytes; runs bytes dry_run
   init      database created
+  ci init   file service replaced
   backup    backup{path bytes jobs runs copied_at}
   restore   restored{path jobs runs copied_at replaced skipped}
 
   state     queued running done
   level     error warning note
+  standing  ok overdue waiting paused unknown
   outcome   success failure timeout cancelled abandoned skipped missed
   trigger   schedule catch_up manual backfill chain startup
 """

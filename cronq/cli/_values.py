@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cronq.cli._command import shown
 from cronq.cli._layers import LABELS, NONE
 from cronq.model import Command, CommandKind, Definition, Micros
+from cronq.ping_urls import variable_in
 from cronq.render.text import plain
 from cronq.sizes import format_size
 
@@ -57,6 +58,10 @@ def value_words(name: str, value: object) -> str:
         return shown(value)
     if name == "env" and isinstance(value, tuple):
         return ", ".join(key for key, _ in value) or "none"
+    if name == "ping" and isinstance(value, str):
+        from cronq.ping_urls import masked
+
+        return plain(masked(value))
     if name in LISTS and isinstance(value, tuple):
         return "; ".join(plain(str(item)) for item in value) or NONE
     if name in _SIZES and isinstance(value, int):
@@ -75,8 +80,8 @@ def value_words(name: str, value: object) -> str:
 def undo_words(old: Definition, new: Definition) -> list[str]:
     """Return the words after `cronq set NAME` that bring the old definition back, as far as words can.
 
-    Left out are former values of variables, which are never printed, and one-offs, whose time has passed or
-    soon will; see `beyond_undo`.
+    Left out are former values of variables and of --ping, which are never printed, and one-offs, whose time
+    has passed or soon will; see `beyond_undo`.
     """
     words: list[str] = []
     command: list[str] = []
@@ -91,6 +96,8 @@ def undo_words(old: Definition, new: Definition) -> list[str]:
             command = _undo_command(before)
         elif field == "env":
             words += [f"--unset-env {name}" for name, _ in after if name not in dict(before)]
+        elif field == "ping" and before is not None and variable_in(before) is None:
+            continue
         elif field in LISTS:
             words += [f"--{label_of(field)} {shlex.quote(plain(text))}" for text in before or (NONE,)]
         else:
@@ -106,6 +113,8 @@ def _undo_command(command: Command) -> list[str]:
 def beyond_undo(old: Definition, new: Definition) -> list[str]:
     """Return what `undo_words` cannot bring back, in words."""
     lost = [f"the former value of {name}" for name, value in old.env if dict(new.env).get(name) != value]
+    if old.ping != new.ping and old.ping is not None and variable_in(old.ping) is None:
+        lost.append("the former URL of --ping")
     if old.schedule != new.schedule and _is_one_off(old.schedule):
         lost.append(f"the schedule {plain(old.schedule)}")
     return lost

@@ -35,6 +35,7 @@ _KINDS = {
 }
 _ARGUMENTS = {
     "ACTION": ("add", "show", "remove"),
+    "INIT": ("init", "github", "gitlab"),
     "SHELL": ("bash", "zsh", "fish"),
     "TOPIC|COMMAND": (*TOPICS, *(e.name for e in ENTRIES)),
 }

@@ -39,7 +39,9 @@ _HISTORY = 60
 def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show the values of variables, too.")] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show the values of variables, too, and of --ping.")
+    ] = False,
 ) -> int:
     """Show a job: its definition, its next fire times, and its last runs.
 
@@ -176,6 +178,8 @@ def _definition_pairs(definition: Definition, *, all_fields: bool, reveal: bool)
             continue
         if field == "env" and reveal:
             text = " ".join(f"{key}={plain(item)}" for key, item in definition.env) or "none"
+        elif field == "ping" and reveal and value is not None:
+            text = plain(value)
         elif field == "command":
             text = shown(value)
         else:

@@ -31,6 +31,7 @@ from cronq.plan import Active, Launch
 
 if TYPE_CHECKING:
     from cronq.audit import Recorded
+    from cronq.overdue import Success
     from cronq.retention import Row
     from cronq.why.facts import Bystander, Life
 
@@ -475,6 +476,9 @@ class Store(Protocol):
 
     def row_after(self, job_id: int, at: Micros) -> Run | None:
         """Return the first row about fire times after an instant."""
+
+    def newest_success(self, job_id: int) -> Success | None:
+        """Return what a job's newest successes were about at the latest, and when the last of them ended."""
 
     def newest_run(self, job_id: int) -> Run | None:
         """Return the newest run of a job, made for a fire time or not."""

@@ -18,7 +18,7 @@ from cronq.model import CatchUp, Command, CommandKind, Definition, OnCrash, Over
 _ENUMS: dict[str, type[StrEnum]] = {"overlap": Overlap, "catch_up": CatchUp, "on_crash": OnCrash}
 _TEXTS = frozenset({"schedule", "tz", "dst", "cwd", "path"})
 _OPTIONAL_TEXTS = frozenset(
-    {"env_file", "stdin", "valid_from", "valid_until", "jitter", "keep", "umask", "user"}
+    {"env_file", "stdin", "valid_from", "valid_until", "jitter", "keep", "umask", "user", "ping"}
 )
 _TEXT_LISTS = frozenset({"calendars", "blackouts", "assertions", "locks", "secrets"})
 _NUMBERS = frozenset(
@@ -49,6 +49,7 @@ _FORMAT_3 = frozenset(
         "user",
         "locks",
         "secrets",
+        "ping",
     }
 )
 _LATER = _FORMAT_2 | _FORMAT_3

@@ -20,6 +20,7 @@ from cronq.store.sqlite_people import PeopleSide
 
 if TYPE_CHECKING:
     from cronq.audit import Recorded
+    from cronq.overdue import Success
     from cronq.why.facts import Bystander, Life
 
 KEPT_LIVES = 1000
@@ -87,6 +88,13 @@ class HistorySide(PeopleSide):
     def row_after(self, job_id: int, at: Micros) -> Run | None:
         """Return the first row about fire times after an instant."""
         return self._maybe_run(queries.PAST_ROW_AFTER, (job_id, at))
+
+    def newest_success(self, job_id: int) -> Success | None:
+        """Return what a job's newest successes were about at the latest, and when the last of them ended."""
+        from cronq.overdue import Success
+
+        about, ended_at = self._one(queries.PAST_SUCCESS, (job_id,))
+        return None if about is None or ended_at is None else Success(about, ended_at)
 
     def newest_run(self, job_id: int) -> Run | None:
         """Return the newest run of a job, made for a fire time or not."""

@@ -23,6 +23,7 @@ FLOORS: dict[str, int] = {
     "cronq.sizes": 0,
     "cronq.names": 0,
     "cronq.masking": 0,
+    "cronq.ping_urls": 0,
     # From text to fire times
     "cronq.schedule": 1,
     # Deciding, purely; and from a definition to what it asks for
@@ -32,12 +33,17 @@ FLOORS: dict[str, int] = {
     "cronq.why": 2,
     "cronq.plan": 2,
     "cronq.retention": 2,
+    "cronq.overdue": 2,
+    "cronq.ping_signals": 2,
     # The ledger, the only transactions
     "cronq.store": 3,
     # Processes; the doorbell lies lower because a worker without a scheduler rings it
     "cronq.doorbell": 3,
     "cronq.worker": 4,
+    "cronq.ping_process": 4,
+    "cronq.ping_sending": 4,
     # The scheduler, and what it needs around it
+    "cronq.pinging": 5,
     "cronq.lock": 5,
     "cronq.waiting": 5,
     "cronq.systemd": 5,
@@ -79,6 +85,7 @@ FORBIDDEN = {
     # So do proving and explaining.
     "cronq.audit": {"cronq.clock", "cronq.store", "cronq.schedule"},
     "cronq.why": {"cronq.clock", "cronq.store", "cronq.schedule"},
+    "cronq.overdue": {"cronq.clock", "cronq.store", "cronq.schedule"},
     # The loop works with any store, workers and clock.
     "cronq.scheduler": {"cronq.store.sqlite", "cronq.worker.pool", "cronq.waiting", "cronq.doorbell"},
     "cronq.store": {"cronq.schedule", "cronq.events"},

@@ -23,6 +23,7 @@ HEAVY = (
     "multiprocessing",
     "pydantic",
     "rich",
+    "urllib3",
 )
 
 

@@ -115,6 +115,11 @@ def test_same_file_again_changes_nothing(applied: World) -> None:
         '[jobs.a.env]\nTOK = """\nmany\nS3CRET""" oops\n',
         '[defaults]\nenv = {TOK = "S3CRET}\n',
         '[jobs]\na = {schedule = "nonsense", env = {TOK = "S3CRET"}}\n',
+        '[jobs.a]\nping = "https://S3CRET\n',
+        '[jobs.a]\nping = """https://x/\nS3CRET" oops\n',
+        '[jobs.a]\nping = "ftp://x/S3CRET"\n',
+        '[defaults]\nping = "https://x/S3 CRET#S3CRET"\n[jobs.a]\n',
+        '[jobs]\na = {schedule = "nonsense", ping = "https://x/S3CRET"}\n',
     ],
 )
 def test_no_line_of_variables_is_shown_when_something_is_wrong(world: World, text: str) -> None:
@@ -370,6 +375,7 @@ def test_any_definition_comes_back_from_toml(world: World) -> None:
             env=(("A", text),) if dice.random() < 0.5 else (),
             timeout_s=dice.choice([None, 0.5, 90.0, 86_400.0]),
             retries=dice.choice([0, 3]),
+            ping=dice.choice([None, "$URL", "https://hc-ping.com/5f1?create=1", "http://[::1]:8000/a'b%20c"]),
             priority=dice.choice([-5, 0, 5]),
             memory=dice.choice([None, 64 * 1024**2, 10_000_001]),
             success_codes=dice.choice([(0,), (0, 3)]),

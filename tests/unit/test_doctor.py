@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,22 @@ def test_a_job_whose_user_is_gone_is_named(place: Place, store: Store) -> None:
     (finding,) = [found for found in examine(place, {}) if found.check == "job"]
     assert (finding.level, finding.message) == ("error", "a: there is no user `no-such-user`")
     assert finding.hint == "cronq set a --user NAME"
+
+
+def test_pings_need_a_library(place: Place, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pings() -> list[Finding]:
+        return [found for found in examine(place, {}) if found.check == "pings"]
+
+    store.add_job(NewJob("a", definition(place.logs.parent), 1), now=0)
+    assert pings() == []
+    store.add_job(NewJob("b", definition(place.logs.parent, ping="https://h/SECRET"), 1), now=0)
+    monkeypatch.setitem(sys.modules, "urllib3", None)
+    (finding,) = pings()
+    assert (finding.level, finding.hint) == ("error", "pip install 'cronq-cli[ping]'")
+    assert finding.message == "b has --ping, and nothing is sent: urllib3 is missing"
+    monkeypatch.delitem(sys.modules, "urllib3")
+    if importlib.util.find_spec("urllib3") is not None:
+        assert [found.level for found in pings()] == ["ok"]
 
 
 def test_no_database_yet_is_a_warning_that_says_how_to_begin(place: Place) -> None:

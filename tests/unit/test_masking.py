@@ -73,6 +73,14 @@ def test_part_of_a_value_at_a_cut_is_masked_on_both_sides() -> None:
     assert stream.feed(b"horse") + stream.flush() == b"***"
 
 
+def test_value_that_repeats_its_beginning_is_masked_as_a_whole_after_a_cut() -> None:
+    """Its end is like its beginning, so that the whole of it begins like the rest of one that was cut."""
+    stream = Masker(["hunter2-hunter2"]).stream(starts_amid=True)
+    assert stream.feed(b"hunter2-hunter2, and more") + stream.flush() == b"***, and more"
+    stream = Masker(["hunter2-hunter2"]).stream(starts_amid=True)
+    assert stream.feed(b"ter2-hunter2, and more") + stream.flush() == b"***, and more"
+
+
 def test_output_that_ends_amid_a_value_tells_no_more_than_three_characters_of_it() -> None:
     for length in range(1, 7):
         stream = Masker(["hunter2"]).stream()

@@ -85,6 +85,22 @@ def test_the_row_at_and_after_an_instant(store: Store) -> None:
     assert store.newest_run(job.id) == run
 
 
+def test_the_newest_success_is_what_ended_last_about_the_latest(store: Store) -> None:
+    job = add(store)
+    assert store.newest_success(job.id) is None
+    first = done_run(store)
+    done_run(store, outcome=Outcome.FAILURE, finished_at=NOW + MINUTE)
+    found = store.newest_success(job.id)
+    assert found is not None
+    assert (found.about, found.ended_at) == (first.logical_at, first.finished_at)
+    # Repeated about the same instant: it ended later.
+    store.retry([first.id], now=NOW + 2 * MINUTE)
+    finish(store, claim_one(store, now=NOW + 2 * MINUTE), finished_at=NOW + 3 * MINUTE)
+    found = store.newest_success(job.id)
+    assert found is not None
+    assert (found.about, found.ended_at) == (first.logical_at, NOW + 3 * MINUTE)
+
+
 def test_what_is_read_together_is_of_one_instant(store: Store, another: OpenStore) -> None:
     job = add(store)
     with store.reading():
