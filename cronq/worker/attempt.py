@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from cronq.worker.liveness import AttemptLock, Hint
 from cronq.worker.messages import Stop
 from cronq.worker.oom import KillCounter
 from cronq.worker.output import Output
+from cronq.worker.spawning import spawn
 from cronq.worker.spool import Log, Spool
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -41,16 +41,33 @@ class CommandAttempt:
         *,
         lock: AttemptLock,
         spool: Spool,
+        null: int,
+        is_sealed: bool,
         inherited: Mapping[str, str],
         inbox: Inbox,
         oom: KillCounter,
     ) -> None:
+        """Describe it.
+
+        Args:
+            claim: What is executed.
+            place: Where its output goes.
+            lock: Of this worker.
+            spool: The same.
+            null: Descriptor of the null device.
+            is_sealed: None of the descriptors of this process is inherited by what it starts.
+            inherited: Variables that every command gets.
+            inbox: Of this worker.
+            oom: The same.
+        """
         if claim.definition.command.kind is CommandKind.PYTHON:
             raise TypeError("a callable is not started as a process")
         self._claim = claim
         self._lock = lock
         self._spool = spool
         self._log = Log(place, claim.key, claim.worker)
+        self._null = null
+        self._is_sealed = is_sealed
         self._inherited = inherited
         self._inbox = inbox
         self._oom = oom
@@ -110,22 +127,27 @@ class CommandAttempt:
         try:
             if definition.stdin is not None:
                 stdin_fd = open_input(Path(definition.cwd) / definition.stdin, account_in(confinement))
-            process = start_process(
-                definition,
-                confinement,
-                env=environment,
-                stdin=subprocess.DEVNULL if stdin_fd is None else stdin_fd,
-                output=log_fd,
-                new_session=True,
-                pass_fds=(lock_fd,),
-            )
+            stdin = self._null if stdin_fd is None else stdin_fd
+            if confinement is None and definition.umask is None and self._is_sealed:
+                pid = spawn(definition, env=environment, stdin=stdin, output=log_fd, lock=lock_fd)
+            else:
+                process = start_process(
+                    definition,
+                    confinement,
+                    env=environment,
+                    stdin=stdin,
+                    output=log_fd,
+                    new_session=True,
+                    pass_fds=(lock_fd,),
+                )
+                # We wait for it ourselves, to learn what it used; Popen must not.
+                process.returncode = 0
+                pid = process.pid
         finally:
             os.close(log_fd)
             if stdin_fd is not None:
                 os.close(stdin_fd)
-        # We wait for it ourselves, to learn what it used; Popen must not.
-        process.returncode = 0
-        return Begun(clock.now_us(), clock.monotonic(), process.pid)
+        return Begun(clock.now_us(), clock.monotonic(), pid)
 
     def _supervise(self, begun: Begun) -> AttemptEnd:
         definition = self._claim.definition

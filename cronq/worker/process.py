@@ -31,6 +31,7 @@ from cronq.worker.messages import (
     WorkerSetup,
 )
 from cronq.worker.output import Output
+from cronq.worker.spawning import CAN_SPAWN, seal_descriptors
 from cronq.worker.spool import Spool, put_away
 from cronq.worker.tickets import TicketReader
 
@@ -49,6 +50,7 @@ def worker_main(
         os.setsid()
     kernel.become_subreaper()
     kernel.keep_spare()
+    seal_descriptors()
     oom.step_forward()
     limits.restore(setup.open_files)
     lock_fd = liveness.take_lock(liveness.worker_file(setup.place, setup.name))
@@ -76,6 +78,8 @@ class Worker:
         self._environ = dict(os.environ)
         self._inherited = {**inherited_part(self._environ), "CRONQ_STORE": str(setup.place.database)}
         self._oom = oom.KillCounter()
+        self._null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._is_sealed = CAN_SPAWN
         self._lock = liveness.AttemptLock(setup.place, setup.name, setup.boot_id)
         self._spool = Spool(setup.place, setup.name)
         self._callables = CallableAttempt(
@@ -114,6 +118,7 @@ class Worker:
     def _execute(self, claim: Claim) -> None:
         self._lock.before = tuple(self._ends)
         if claim.definition.command.kind is CommandKind.PYTHON:
+            self._is_sealed = False
             end = self._callables.execute(claim, self._setup.boot_id)
             limit = claim.definition.max_output
             output = Output(self._callables.log, limit, clock.monotonic(), self._callables.masker)
@@ -125,6 +130,8 @@ class Worker:
                 self._setup.place,
                 lock=self._lock,
                 spool=self._spool,
+                null=self._null,
+                is_sealed=self._is_sealed,
                 inherited=self._inherited,
                 inbox=self._inbox,
                 oom=self._oom,

@@ -78,7 +78,7 @@ def test_statements_and_commits_of_a_run_in_a_herd(tmp_path: Path) -> None:
     with counted(world) as found:
         world.run_until(utc("2026-05-03T12:01:00"))
     assert len(world.workers.starts) == RUNS
-    # One launch for all; here each ends at an instant of its own, with the next claim in the same transaction.
+    # One launch for all; here each ends at an instant of its own, together with the next claim.
     assert found.commits <= 1.1 * RUNS
     assert found.statements <= 18.5 * RUNS
     assert found.wake_ups <= 1.1 * RUNS

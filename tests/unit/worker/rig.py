@@ -180,7 +180,7 @@ class Rig:
 
     def worker_pid(self) -> int:
         """Return the pid of the only worker that is busy."""
-        (slot,) = [slot for slot in self.pool._slots.values() if slot.key is not None]
+        (slot,) = [slot for slot in self.pool._slots.values() if slot.key is not None or slot.ends]
         return slot.pid
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from cronq import clock
 from cronq.model import SECOND, Outcome
 from cronq.worker import liveness
 from cronq.worker.spool import log_now, spool_file
-from tests.unit.worker.rig import PATIENCE_S, Rig, definition, is_running, shell
+from tests.unit.worker.rig import PATIENCE_S, Rig, definition, function, is_running, shell
 
 
 def test_command_that_returns_zero_is_a_success_with_its_usage(rig: Rig) -> None:
@@ -104,7 +104,8 @@ def test_command_inherits_nothing_but_the_lock(rig: Rig) -> None:
     # 0, 1, 2, the lock, and the directory that ls reads
     assert lines[0].strip() == "5"
     status = dict(line.split(":", 1) for line in lines[1:])
-    assert int(status["SigIgn"], 16) == 0
+    # 32 and 33 are the C library's own, and posix_spawn leaves them ignored.
+    assert int(status["SigIgn"], 16) & ~0x180000000 == 0
     assert int(status["SigBlk"], 16) == 0
 
 
@@ -315,3 +316,30 @@ def test_input_from_a_fifo_does_not_keep_the_worker_from_its_time_limit(rig: Rig
     assert rig.log(start.key) == "begun\nhello\n"
     assert rig.execute(shell("cat", stdin=str(fifo), timeout_s=0.2)).outcome is Outcome.TIMEOUT
     os.close(writer)
+
+
+def test_command_is_looked_for_in_the_path_of_the_job(rig: Rig, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("file", "forbidden", "good")]
+    for folder in folders:
+        folder.mkdir()
+    (folders[1] / "tool").write_text("#!/bin/sh\necho forbidden\n")
+    (folders[2] / "tool").write_text("#!/bin/sh\necho good\n")
+    (folders[2] / "tool").chmod(0o755)
+    path = ":".join(["/nowhere", *map(str, folders)])
+    end = rig.execute(definition("tool", path=path))
+    assert (end.outcome, rig.log(end.key)) == (Outcome.SUCCESS, "good\n")
+    refused = rig.execute(definition("tool", path=str(folders[1])))
+    assert refused.outcome is Outcome.FAILURE
+    assert refused.reason.startswith("spawn_error: EACCES")
+    missing = rig.execute(definition("tool", path=str(folders[0])))
+    assert missing.outcome is Outcome.FAILURE
+    assert missing.reason.startswith("spawn_error: ENOENT")
+
+
+def test_command_is_started_the_same_after_a_callable(rig: Rig) -> None:
+    worker = rig.workers[rig.execute(definition("true")).key]
+    rig.execute(function("os:getpid"))
+    end = rig.execute(shell("ls /proc/self/fd | wc -l; pwd; ps -o sid= -p $$", cwd="/usr"))
+    count, folder, session = rig.log(end.key).split()
+    assert (count, folder, int(session)) == ("5", "/usr", end.pid)
+    assert rig.workers[end.key] == worker

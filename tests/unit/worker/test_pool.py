@@ -60,7 +60,7 @@ def test_idle_workers_leave_but_one(tmp_path: Path) -> None:
 def test_pool_makes_room_for_its_descriptors_and_commands_get_what_there_was(tmp_path: Path) -> None:
     with open_files_limited(300):
         rig = Rig(tmp_path, size=20)
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 336
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 376
         end = rig.execute(shell("ulimit -S -n"))
         assert rig.log(end.key) == "300\n"
         rig.close()
@@ -229,6 +229,8 @@ def test_callable_is_not_taken_for_a_command(rig: Rig) -> None:
             rig.place,
             lock=AttemptLock(rig.place, "w", ""),
             spool=Spool(rig.place, "w"),
+            null=0,
+            is_sealed=True,
             inherited={},
             inbox=None,  # type: ignore[arg-type]
             oom=KillCounter(),
@@ -298,7 +300,7 @@ def test_workers_that_cannot_be_started_are_told_once_and_so_is_their_return(
     rig.wait(rig.pool.idle)
     fails = 0
 
-    def fail(_setup: object) -> None:
+    def fail(_setup: object, _tickets: object) -> None:
         nonlocal fails
         fails += 1
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
