@@ -55,6 +55,7 @@ FLOORS: dict[str, int] = {
     "cronq.pruning": 5,
     "cronq.sweep": 5,
     "cronq.aside": 5,
+    "cronq.virtual": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,

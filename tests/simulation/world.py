@@ -6,10 +6,8 @@ test says. As in the real world, workers outlive a killed scheduler and write th
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import sqlite3
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +16,7 @@ from cronq.cli._change import settle, skip_due
 from cronq.clock import us_from_datetime
 from cronq.model import (
     SECOND,
-    AttemptEnd,
     AttemptKey,
-    AttemptStart,
     Claim,
     Command,
     CommandKind,
@@ -29,16 +25,16 @@ from cronq.model import (
     Micros,
     Outcome,
     Run,
-    Usage,
 )
 from cronq.plan import FireTimes, Launch
 from cronq.proof import prove
 from cronq.redefine import redefine, zone_data
 from cronq.scheduler import Options, Scheduler
-from cronq.store import CalendarText, DueJob, Held, JobChange, NewJob, Place, RunQuery, Store, open_store
+from cronq.store import CalendarText, DueJob, JobChange, NewJob, Place, RunQuery, Store, open_store
 from cronq.sweep import Sweep
 from cronq.timing import fire_times, times_of
-from cronq.worker.base import Report
+from cronq.virtual.clock import VirtualClock
+from cronq.virtual.workers import Play, Played, PlayedWorkers
 
 TRUE = Command(CommandKind.ARGV, ("true",))
 
@@ -47,192 +43,25 @@ class Crash(BaseException):
     """The scheduler is killed here; not an Exception, so that nothing in the product can catch it."""
 
 
-class VirtualClock:
-    """`cronq.clock.Clock` that jumps to the next event instead of waiting for it."""
-
-    def __init__(self, now: Micros) -> None:
-        self.wall = now
-        self.elapsed = 0
-        self._events: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-
-    def now(self) -> Micros:
-        return self.wall
-
-    def monotonic(self) -> float:
-        return self.elapsed / SECOND
-
-    def watch(self, fd: int) -> None:
-        pass
-
-    def unwatch(self, fd: int) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call the action when so much time has passed (by the monotonic clock)."""
-        at = self.elapsed + round(seconds * SECOND)
-        heapq.heappush(self._events, (at, next(self._order), action))
-
-    def at(self, wall: Micros, action: Callable[[], None]) -> None:
-        """Call the action at this wall time, unless the wall clock is stepped before it."""
-        self.after(max(0, wall - self.wall) / SECOND, action)
-
-    def step(self, seconds: float) -> None:
-        """Somebody sets the wall clock; no time passes."""
-        self.wall += round(seconds * SECOND)
-
-    def wait(self, until: Micros | None) -> set[int]:
-        target = self.elapsed + max(0, (until - self.wall)) if until is not None else None
-        if self._events and (target is None or self._events[0][0] <= target):
-            at, _, action = heapq.heappop(self._events)
-            self._pass(max(0, at - self.elapsed))
-            action()
-        elif target is not None:
-            self._pass(target - self.elapsed)
-        else:
-            raise AssertionError("nothing will ever happen again")
-        return set()
-
-    def _pass(self, micros: Micros) -> None:
-        self.elapsed += micros
-        self.wall += micros
-
-
-@dataclass
-class Played:
-    """What a played process does: how long it takes, and how it ends when left alone."""
-
-    seconds: float = 1.0
-    outcome: Outcome = Outcome.SUCCESS
-
-
-Play = Callable[[Claim], Played]
-
-
-class PlayedWorkers:
-    """`cronq.worker.base.Workers` without processes. They outlive the scheduler, as the real ones do."""
+class WatchedWorkers(PlayedWorkers):
+    """Played workers that remember every start, and that none of them was forbidden."""
 
     def __init__(self, clock: VirtualClock, store: Callable[[], Store], slots: int, play: Play) -> None:
-        self.clock = clock
+        super().__init__(clock, store, slots, play)
         self.starts: list[tuple[AttemptKey, str, Micros, Micros]] = []
-        self.started_at: dict[AttemptKey, Micros] = {}
-        self.alive: dict[AttemptKey, Claim] = {}
         self.most_alive: dict[str, int] = {}
-        self.outside: set[str] = set()
-        self.has_scheduler = True
-        self._open = store
-        self._slots = slots
-        self._play = play
-        self._reports: list[Report] = []
-        self._unacknowledged: dict[AttemptKey, AttemptEnd] = {}
-        self._names = itertools.count(1)
-        self._stopped: dict[AttemptKey, str] = {}
-
-    @property
-    def busy(self) -> int:
-        return len(self.alive) + len(self._unacknowledged)
-
-    @property
-    def capacity(self) -> int:
-        return 0
-
-    def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
-        ending = sum(key in self._unacknowledged for key in ended)
-        return [f"w{next(self._names)}" for _ in range(self._slots - self.busy + ending)]
-
-    def want(self, count: int) -> None:
-        raise AssertionError("all slots are always there")
-
-    def in_hand(self) -> list[AttemptKey]:
-        return list(self.alive)
-
-    def deadline(self) -> float | None:
-        return None
+        self._ever: set[AttemptKey] = set()
 
     def assign(self, claim: Claim) -> None:
         key = claim.key
-        assert key not in self.started_at, f"attempt {key} was started twice"
-        now = self.clock.now()
-        self.starts.append((key, claim.run.job, claim.run.logical_at, now))
-        self.started_at[key] = now
-        self.alive[key] = claim
+        assert key not in self._ever, f"attempt {key} was started twice"
+        self._ever.add(key)
+        super().assign(claim)
+        self.starts.append((key, claim.run.job, claim.run.logical_at, self.clock.now()))
         together = sum(other.run.job_id == claim.run.job_id for other in self.alive.values())
         limit = claim.definition.max_running
         assert limit is None or together <= limit, f"{together} runs of {claim.run.job} at a time"
         self.most_alive[claim.run.job] = max(together, self.most_alive.get(claim.run.job, 0))
-        self._reports.append(AttemptStart(key, 4711, now))
-        played = self._play(claim)
-        bound_s = claim.definition.timeout_s
-        if bound_s is not None and played.seconds > bound_s:
-            played = Played(bound_s, Outcome.TIMEOUT)
-        self.clock.after(played.seconds, lambda: self._end(key, played.outcome, "", played.seconds))
-
-    def adopt(self, held: Held) -> bool:
-        return held.claim.key in self.alive
-
-    def tidy(self, held: Container[AttemptKey]) -> None:
-        pass
-
-    def has_outside(self, holder: str) -> bool:
-        return holder in self.outside
-
-    def is_outside_stopped(self, holder: str) -> bool:
-        return False
-
-    def stop(self, key: AttemptKey, reason: str) -> None:
-        if key not in self._stopped:
-            self._stopped[key] = reason
-            self.clock.after(0.01, lambda: self._end(key, Outcome.CANCELLED, reason, 0.01))
-
-    def kill(self, key: AttemptKey) -> None:
-        self._end(key, Outcome.CANCELLED, "killed", 0.0)
-
-    def poll(self) -> Sequence[Report]:
-        reports, self._reports = self._reports, []
-        return reports
-
-    def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
-        for key in keys:
-            self._unacknowledged.pop(key, None)
-
-    def orphan(self) -> None:
-        """The scheduler is gone: write what it never acknowledged."""
-        self.has_scheduler = False
-        self._reports.clear()
-        ends, self._unacknowledged = list(self._unacknowledged.values()), {}
-        self._write(ends)
-
-    def _end(self, key: AttemptKey, outcome: Outcome, reason: str, seconds: float) -> None:
-        claim = self.alive.pop(key, None)
-        if claim is None:
-            return
-        now = self.clock.now()
-        retry = plan.after_attempt(claim.definition, claim.run, outcome, now)
-        end = AttemptEnd(
-            key,
-            outcome,
-            now,
-            reason=reason,
-            started_at=self.started_at[key],
-            exit_code=0 if outcome is Outcome.SUCCESS else 1,
-            usage=Usage(seconds),
-            retry_at=retry.at,
-            counts=retry.counts,
-        )
-        if self.has_scheduler:
-            self._unacknowledged[key] = end
-            self._reports.append(end)
-        else:
-            self._write([end])
-
-    def _write(self, ends: list[AttemptEnd]) -> None:
-        if ends:
-            store = self._open()
-            store.record([], ends)
-            store.close()
 
 
 STORE_STEPS = frozenset(
@@ -304,7 +133,7 @@ class World:
         self.born = self.now
         self.crashes = 0
         self.store = open_store(self.place, create=True, for_scheduler=True)
-        self.workers = PlayedWorkers(self.clock, self._open, self.slots, lambda claim: self.play(claim))
+        self.workers = WatchedWorkers(self.clock, self._open, self.slots, lambda claim: self.play(claim))
 
     @property
     def database(self) -> sqlite3.Connection:

@@ -171,7 +171,7 @@ class Year(World):
 
     def _reboot(self) -> None:
         self.happened["reboot"] += 1
-        self.workers.alive.clear()
+        self.workers.die()
         self.boot_id = f"boot after {self.happened['reboot']}"
 
     def _is_fatal(self, name: str, when: str) -> bool:
