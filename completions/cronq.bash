@@ -213,6 +213,16 @@ _cronq() {
         'why --db') _cronq_kind file; return ;;
         'why --tz') _cronq_kind zones; return ;;
         'why --color') _cronq_words "auto always never"; return ;;
+        'simulate --file') _cronq_kind file; return ;;
+        'simulate --from') return ;;
+        'simulate --to') return ;;
+        'simulate --durations') return ;;
+        'simulate --fail') return ;;
+        'simulate --down') return ;;
+        'simulate --workers') return ;;
+        'simulate --db') _cronq_kind file; return ;;
+        'simulate --tz') _cronq_kind zones; return ;;
+        'simulate --color') _cronq_words "auto always never"; return ;;
         'status --db') _cronq_kind file; return ;;
         'status --tz') _cronq_kind zones; return ;;
         'status --color') _cronq_words "auto always never"; return ;;
@@ -255,7 +265,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why status lock check exec backup restore audit doctor prune init completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why simulate status lock check exec backup restore audit doctor prune init completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -310,6 +320,9 @@ _cronq() {
         why)
             if [[ $cur == -* ]]; then _cronq_words "--at --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
+        simulate)
+            if [[ $cur == -* ]]; then _cronq_words "--file --from --to --durations --fail --down --workers --timeline --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            ;;
         status)
             if [[ $cur == -* ]]; then _cronq_words "--check --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
@@ -344,7 +357,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs why status lock check exec backup restore audit doctor prune init completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs why simulate status lock check exec backup restore audit doctor prune init completion help"; fi
             ;;
     esac
 }

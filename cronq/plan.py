@@ -146,11 +146,13 @@ def decide(
     definition = job.definition
     boundary = max(first, now - round(definition.grace_s * SECOND))
     following = times.next_us(first)
+    entries: list[Fire | Passed] = [*lapsed]
+    caught_up = 0
     if boundary == first and (following is None or following > now):
         # Nearly always: one fire time, on time. What follows it has to be known anyway.
-        entries, on_time, caught_up = [*lapsed], [first], 0
+        on_time = [first]
     else:
-        entries = [*lapsed, *_caught_up(definition, times, first, boundary, now)]
+        entries += _caught_up(definition, times, first, boundary, now)
         caught_up = sum(isinstance(entry, Fire) for entry in entries)
         on_time = list(islice(times.iter_us(boundary, now + 1), BATCH - caught_up))
     replaces = False

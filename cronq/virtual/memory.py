@@ -27,7 +27,7 @@ from cronq.model import (
     Trigger,
 )
 from cronq.named_locks import LockBook
-from cronq.plan import Active, Fire, Launch
+from cronq.plan import Active, Fire, Launch, Passed
 from cronq.store.base import DueJob, Held, JobChange
 
 _TOGETHER: AbstractContextManager[None] = nullcontext()
@@ -99,7 +99,7 @@ class MemoryStore:
         self._runs: dict[int, Run] = {}
         self._claims: dict[int, Claim] = {}
         self._stops: dict[AttemptKey, str] = {}
-        self._booted: set[str] = set()
+        self._boot_id = ""
         self._facts: dict[str, str] = {}
         self._last_id = 0
         self._ready: list[_Entry] = []
@@ -121,7 +121,8 @@ class MemoryStore:
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
         """Return jobs with `next_fire_at <= now`, earliest first."""
         self._put_back()
-        due, found = self._due, []
+        due = self._due
+        found: list[DueJob] = []
         while due and due[0][0] <= now and len(found) < limit:
             entry = heappop(due)
             kept = self._jobs[entry[1]]
@@ -150,9 +151,9 @@ class MemoryStore:
 
     def launch_startup(self, boot_id: str, *, now: Micros) -> list[Run]:
         """Queue one run of each start-up job that has not had one in this boot."""
-        if boot_id in self._booted:
+        if boot_id == self._boot_id:
             return []
-        self._booted.add(boot_id)
+        self._boot_id = boot_id
         inserted = []
         for job_id in self._startup:
             kept = self._jobs[job_id]
@@ -178,6 +179,7 @@ class MemoryStore:
 
     def claim(self, workers: Sequence[str], boot_id: str, *, now: Micros) -> list[Claim]:
         """Give each worker the next available run."""
+        del boot_id  # there is one only
         self._make_ready(now)
         if not self._ready:
             return []
@@ -225,8 +227,9 @@ class MemoryStore:
         for run_id in sorted(self._claims):
             run = self._runs[run_id]
             claim = self._claims[run_id]
-            boot_id = next(iter(self._booted), "")
-            attempt = Attempt(run.id, run.attempt, claim.worker, boot_id, claim.claimed_at, run.started_at)
+            attempt = Attempt(
+                run.id, run.attempt, claim.worker, self._boot_id, claim.claimed_at, run.started_at
+            )
             found.append(Held(claim._replace(run=run), attempt))
         return found
 
@@ -319,14 +322,14 @@ class MemoryStore:
             if run is not None and run.state is State.QUEUED and run.available_at == available_at:
                 heappush(self._ready, (-run.priority, available_at, run_id))
 
-    def _insert(self, kept: _Kept, entry: object, now: Micros) -> Run:
+    def _insert(self, kept: _Kept, entry: Fire | Passed, now: Micros) -> Run:
         if isinstance(entry, Fire):
             at = entry.fire_at
             available_at = at if entry.available_at is None else entry.available_at
             return self._queue(kept, entry.trigger, at, now, available_at, at)
         self._last_id += 1
         job = kept.job
-        first, last, count, outcome, reason = entry  # type: ignore[misc]
+        first, last = entry.first_fire_at, entry.last_fire_at
         return Run(
             self._last_id,
             job.id,
@@ -334,15 +337,15 @@ class MemoryStore:
             job.revision,
             Trigger.SCHEDULE,
             State.DONE,
-            first,  # type: ignore[has-type]
+            first,
             now,
-            first,  # type: ignore[has-type]
+            first,
             job.definition.priority,
-            first,  # type: ignore[has-type]
-            last,  # type: ignore[has-type]
-            count,  # type: ignore[has-type]
-            outcome,  # type: ignore[has-type]
-            reason,  # type: ignore[has-type]
+            first,
+            last,
+            entry.fire_count,
+            entry.outcome,
+            entry.reason,
             finished_at=now,
         )
 
