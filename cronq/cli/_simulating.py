@@ -41,13 +41,13 @@ def read_subject(session: Session, file: str | None) -> Subject:
     A file is read as `cronq apply` does; how long its jobs take is known of those that the database has.
 
     Raises:
-        StoreMissing: There is no database, and no file was named.
+        StoreMissing: A database was named, and there is none.
         Problems: All that is wrong with the file.
     """
     try:
         stored = _stored(session)
     except StoreMissing:
-        if file is None or session.options.db or session.environment.environ.get("CRONQ_DB"):
+        if session.options.db or session.environment.environ.get("CRONQ_DB"):
             raise
         stored = Subject({}, frozenset(), {}, {}, {})
     return stored if file is None else _of_file(session, file, stored)

@@ -116,6 +116,11 @@ class MemoryStore:
         """The jobs as they are now."""
         return [kept.job for kept in self._jobs.values()]
 
+    @property
+    def active(self) -> list[Run]:
+        """The runs that are not done, oldest first."""
+        return list(self._runs.values())
+
     # Launching
 
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, cast
 
 from cronq.errors import CronqError
-from cronq.model import SECOND, Claim, Definition, Job, Micros
+from cronq.model import SECOND, Claim, Definition, Job, Micros, Run
 from cronq.scheduler import Options, Scheduler
 from cronq.store.base import Store
 from cronq.timing import fire_times
@@ -36,10 +36,12 @@ class Simulated(NamedTuple):
 
     Attributes:
         jobs: As they are at the end.
+        active: Their runs that are not done then.
         unreadable: Jobs that could not be simulated, and why.
     """
 
     jobs: tuple[Job, ...]
+    active: tuple[Run, ...]
     unreadable: Mapping[str, CronqError]
 
 
@@ -76,7 +78,7 @@ def simulate(
         _live(store, workers, clock, min(gap.start, period.end), slots)
         at = min(max(at, gap.end), period.end)
         _be_down(workers, clock, at)
-    return Simulated(tuple(memory.jobs), unreadable)
+    return Simulated(tuple(memory.jobs), tuple(memory.active), unreadable)
 
 
 def _jobs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ class Played(NamedTuple):
     Attributes:
         seconds: How long it takes.
         outcome: How it ends when left alone.
-        exit_code: None: 0 for a success, else 1.
+        exit_code: None: 0 for a success, 1 for a failure, and none if it was killed.
     """
 
     seconds: float = 1.0
@@ -103,11 +104,11 @@ class PlayedWorkers:
         self.started_at[key] = now
         self.alive[key] = claim
         self._reports.append(AttemptStart(key, PID, now))
-        played = self._play(claim)
+        played, reason = self._play(claim), ""
         bound_s = claim.definition.timeout_s
         if bound_s is not None and played.seconds > bound_s:
-            played = Played(bound_s, Outcome.TIMEOUT)
-        self.clock.after(played.seconds, lambda: self._end(key, played, ""))
+            played, reason = Played(bound_s, Outcome.TIMEOUT), f"timeout {bound_s:g}s"
+        self.clock.after(played.seconds, lambda: self._end(key, played, reason))
 
     def adopt(self, held: Held) -> bool:
         """Go on with an attempt of an earlier scheduler, if its process runs."""
@@ -177,8 +178,10 @@ class PlayedWorkers:
         outcome = played.outcome
         retry = after_attempt(claim.definition, claim.run, outcome, now)
         exit_code = played.exit_code
-        if exit_code is None:
-            exit_code = 0 if outcome is Outcome.SUCCESS else 1
+        if exit_code is None and outcome in {Outcome.SUCCESS, Outcome.FAILURE}:
+            exit_code = int(outcome is Outcome.FAILURE)
+        if not reason and outcome is Outcome.FAILURE:
+            reason = f"exit {exit_code}"
         started_at = self.started_at.pop(key)
         end = AttemptEnd(
             key,
@@ -187,6 +190,7 @@ class PlayedWorkers:
             reason=reason,
             started_at=started_at,
             exit_code=exit_code,
+            signal=signal.SIGTERM if exit_code is None else None,
             usage=Usage(played.seconds),
             retry_at=retry.at,
             counts=retry.counts,

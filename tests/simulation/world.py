@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import cast
 
-from cronq import events, plan
+from cronq import plan
 from cronq.cli._change import settle, skip_due
 from cronq.clock import us_from_datetime
 from cronq.model import (
-    SECOND,
     AttemptKey,
     Claim,
     Command,
@@ -29,12 +28,12 @@ from cronq.model import (
 from cronq.plan import FireTimes, Launch
 from cronq.proof import prove
 from cronq.redefine import redefine, zone_data
-from cronq.scheduler import Options, Scheduler
-from cronq.store import CalendarText, DueJob, JobChange, NewJob, Place, RunQuery, Store, open_store
-from cronq.sweep import Sweep
+from cronq.store import CalendarText, DueJob, JobChange, NewJob, RunQuery, Store
 from cronq.timing import fire_times, times_of
 from cronq.virtual.clock import VirtualClock
 from cronq.virtual.workers import Play, Played, PlayedWorkers
+from cronq.virtual.world import VirtualWorld
+from cronq.worker.base import Workers
 
 TRUE = Command(CommandKind.ARGV, ("true",))
 
@@ -116,24 +115,19 @@ def never(_name: str, _when: str) -> bool:
 
 
 @dataclass
-class World:
-    """One store, one clock, at most one scheduler."""
+class World(VirtualWorld):
+    """A world in which the scheduler, and people's commands, may be killed at any step."""
 
-    folder: Path
-    now: Micros
-    play: Play = lambda _claim: Played()
-    slots: int = 32
     fate: Callable[[str, str], bool] = never
-    boot_id: str = "boot-1"
-    told: list[events.Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.clock = VirtualClock(self.now)
-        self.place = Place(self.folder / "cronq.db", self.folder / "logs", "test")
+        super().__post_init__()
+        self.workers: WatchedWorkers
         self.born = self.now
         self.crashes = 0
-        self.store = open_store(self.place, create=True, for_scheduler=True)
-        self.workers = WatchedWorkers(self.clock, self._open, self.slots, lambda claim: self.play(claim))
+
+    def hire(self) -> WatchedWorkers:
+        return WatchedWorkers(self.clock, self.open, self.slots, lambda claim: self.play(claim))
 
     @property
     def database(self) -> sqlite3.Connection:
@@ -145,14 +139,8 @@ class World:
         steps = STORE_STEPS | RETENTION_STEPS
         return Mortal(self.store, steps, self.fate, self.seen)  # type: ignore[return-value]
 
-    def tell(self, event: events.Event) -> None:
-        self.told.append(event)
-
     def seen(self, step: str) -> None:
         """Look at the store after a step; worlds with an opinion do."""
-
-    def _open(self) -> Store:
-        return open_store(self.place)
 
     def add(self, name: str, schedule: str, through: Store | None = None, **fields: object) -> Job:
         definition = Definition(TRUE, schedule)
@@ -224,35 +212,13 @@ class World:
     def run_until(self, wall: Micros, **options: object) -> None:
         """Let a scheduler live until this wall time; after each crash a new one starts."""
         end = self.clock.elapsed + wall - self.clock.wall
+        workers = cast("Workers", Mortal(self.workers, WORKER_STEPS, self.fate))
         while self.clock.elapsed < end:
-            self.workers.has_scheduler = True
-            scheduler = Scheduler(
-                self.mortal(),
-                Mortal(self.workers, WORKER_STEPS, self.fate),  # type: ignore[arg-type]
-                self.clock,
-                boot_id=self.boot_id,
-                options=Options(slots=self.slots, **options),  # type: ignore[arg-type]
-                tell=self.tell,
-            )
-            scheduler.tickers.append(Sweep(self.place, self.clock, self.told.append).ticker)
-            over: list[bool] = []
-            self.clock.after((end - self.clock.elapsed) / SECOND, lambda over=over: over.append(True))  # type: ignore[misc]
             try:
-                scheduler.start()
-                while not over and not scheduler.turn():
-                    scheduler.sleep()
+                if self.live_once(self.mortal(), workers, end, **options):
+                    return
             except Crash:
                 self.crashes += 1
-            self.workers.orphan()
-            if scheduler.stage:
-                return
-
-    def be_down_until(self, wall: Micros) -> None:
-        """No scheduler lives; running commands go on."""
-        over: list[bool] = []
-        self.clock.at(wall, lambda: over.append(True))
-        while not over:
-            self.clock.wait(None)
 
     def rows(self, name: str) -> list[Run]:
         """Return the job's runs, oldest first."""
