@@ -134,10 +134,10 @@ def _table(session: Session, found: Answer) -> list[str]:
         Column("SKIPPED", right=True),
         Column("MISSED", right=True),
         Column("FAILED", right=True, leaves=4),
-        Column("RETRIES", right=True, leaves=3),
+        Column("RETRIES", right=True, leaves=1),
         Column("WAIT P50", right=True, leaves=2),
         Column("WAIT MAX", right=True, leaves=5),
-        Column("BUSY", right=True, leaves=1),
+        Column("BUSY", right=True, leaves=3),
     ]
     rows = [_cells(one, one.name in found.paused) for one in found.accounts]
     return table(columns, rows, session.terminal.style, header=session.header)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cronq.model import SECOND, Micros
 from cronq.render.table import Style
-from cronq.render.text import Tone, Word, cut, pad, paint, plain, width_of
+from cronq.render.text import Tone, Word, cut, paint, plain, width_of
 from cronq.render.times import local, span
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -78,10 +78,10 @@ def timeline(rows: Sequence[Row], scale: Scale, style: Style) -> list[str]:
     for name, row in zip(names, rows, strict=True):
         kinds = _painted(row.marks, scale, cells)
         used |= set(kinds.values())
-        label = pad(cut(name, widest, ascii_only=style.ascii_only), widest)
-        lines.append(
-            f"{paint(Word(label, Tone.BOLD), color=style.color)}  {_drawn(kinds, now, cells, style)}"
-        )
+        label = cut(name, widest, ascii_only=style.ascii_only)
+        blank = " " * (widest + 2 - width_of(label))
+        painted = paint(Word(label, Tone.BOLD), color=style.color)
+        lines.append(f"{painted}{blank}{_drawn(kinds, now, cells, style)}".rstrip())
     legend = [f"{_symbol(kind, style)} {_KINDS[kind][2]}" for kind in reversed(_KINDS) if kind in used]
     if now is not None:
         legend.append(f"{'|' if style.ascii_only else '│'} now")

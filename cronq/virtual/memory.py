@@ -194,8 +194,8 @@ class MemoryStore:
         book: LockBook | None = None
         while self._ready and len(chosen) < len(workers):
             entry = heappop(self._ready)
-            run = self._runs.get(entry[2])
-            if run is None or run.state is not State.QUEUED or run.available_at != entry[1]:
+            run = self._queued(entry)
+            if run is None:
                 continue
             kept = self._jobs[run.job_id]
             definition = kept.job.definition
@@ -327,6 +327,21 @@ class MemoryStore:
             if run is not None and run.state is State.QUEUED and run.available_at == available_at:
                 heappush(self._ready, (-run.priority, available_at, run_id))
 
+    def _queued(self, entry: _Entry) -> Run | None:
+        """Return the run of an entry of the queue; None: it is not queued any more, or not as it was."""
+        run = self._runs.get(entry[2])
+        is_current = run is not None and run.state is State.QUEUED and run.available_at == entry[1]
+        return run if is_current else None
+
+    def _let_in(self, kept: _Kept) -> None:
+        """Let parked runs stand in the queue again: a run of their job has ended."""
+        while kept.parked:
+            entry = heappop(kept.parked)
+            if self._queued(entry) is not None:
+                heappush(self._ready, entry)
+                if not kept.locks:
+                    return  # there is room for one; of locks, each keeps its places in their lines
+
     def _insert(self, kept: _Kept, entry: Fire | Passed, now: Micros) -> Run:
         if isinstance(entry, Fire):
             at = entry.fire_at
@@ -431,7 +446,7 @@ class MemoryStore:
         for name in kept.locks:
             self._taken[name] -= 1
         if kept.parked:
-            heappush(self._ready, heappop(kept.parked))
+            self._let_in(kept)
         started_at = end.started_at if run.started_at is None else run.started_at
         failures = run.failures + end.counts
         if end.retry_at is not None and run.stop_reason is None:
