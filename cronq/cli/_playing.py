@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cronq.cli._errors import raise_all
 from cronq.errors import CronqError, JobNotFound, UsageError
-from cronq.model import Claim, Outcome
+from cronq.model import Claim, Definition, Outcome
 from cronq.render.text import plain
 from cronq.virtual.workers import Play, Played
 
@@ -124,6 +124,16 @@ def play_of(seconds: Mapping[str, float], failing: Mapping[str, float]) -> Play:
         return played._replace(outcome=Outcome.FAILURE) if fails else played
 
     return play
+
+
+def is_steady(
+    definitions: Mapping[str, Definition], seconds: Mapping[str, float], failing: Mapping[str, float]
+) -> bool:
+    """Return whether each run of a job goes as the one before, and none is retried."""
+    return not failing and not any(
+        one.retries and one.timeout_s is not None and seconds[name] > one.timeout_s
+        for name, one in definitions.items()
+    )
 
 
 def unknown_jobs(names: Sequence[str], known: Collection[str]) -> JobNotFound:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cronq.cli._playing import play_of, read_durations, read_failures, unknown_jobs
+from cronq.cli._playing import is_steady, play_of, read_durations, read_failures, unknown_jobs
 from cronq.cli._session import Session
 from cronq.cli._simulating import read_down, read_period, read_subject
 from cronq.cli.run import MAX_WORKERS
@@ -88,6 +88,7 @@ def command(
         paused=subject.paused,
         calendars=subject.calendars,
         locks=subject.locks,
+        sums=account if marks is None and is_steady(known, lasting.seconds, failing) else None,
     )
     running = account.close(period.end)
     shown = [name for name in sorted(known) if not names or name in names]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from cronq.model import SECOND, AttemptEnd, Claim, Micros, Outcome, Overlap, Run, State
 from cronq.plan import Active, Fire, Launch, Passed
-from cronq.virtual.simulation import Window
+from cronq.virtual.clock import Window
 from cronq.virtual.workers import Play, Played
 
 MINUTE = 60 * SECOND
@@ -54,7 +53,7 @@ class JobAccount:
         became: Runs that are done after at least one attempt, by outcome.
         skipped: Fire times, and queued runs that were replaced, by reason.
         missed: Fire times by reason.
-        waits: From each fire time to its start, microseconds.
+        waits: From each fire time to its start, microseconds: how often each.
         busy: Microseconds that its attempts took, together.
         clashes: Fire times that came while a run of it was active.
     """
@@ -74,13 +73,33 @@ class JobAccount:
         self.became: Counter[Outcome] = Counter()
         self.skipped: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
-        self.waits = array("q")
+        self.waits: Counter[Micros] = Counter()
         self.last_fire_at: Micros | None = None
 
     def median_wait(self) -> Micros | None:
         """Return what half of its starts waited at most; None: nothing started."""
-        waits = sorted(self.waits)
-        return waits[(len(waits) - 1) // 2] if waits else None
+        middle = (self.waits.total() + 1) // 2
+        for wait, count in sorted(self.waits.items()):
+            middle -= count
+            if middle <= 0:
+                return wait
+        return None
+
+    def add(self, other: JobAccount, times: int) -> None:
+        """Count what another one counted, so many times."""
+        self.fire_times += other.fire_times * times
+        self.ran += other.ran * times
+        self.retried += other.retried * times
+        self.clashes += other.clashes * times
+        self.busy += other.busy * times
+        for mine, its in (
+            (self.became, other.became),
+            (self.skipped, other.skipped),
+            (self.missed, other.missed),
+            (self.waits, other.waits),
+        ):
+            for key, count in its.items():
+                mine[key] += count * times  # type: ignore[index]
 
     def longest_wait(self) -> Micros | None:
         """Return the longest wait; None: nothing started."""
@@ -162,7 +181,7 @@ class Account:
             return self._play(claim)
         account.ran += 1
         if run.fire_at is not None:
-            account.waits.append(now - run.fire_at)
+            account.waits[now - run.fire_at] += 1
             if self.down and (down := self._down_at(run.fire_at)):
                 down.late += 1
                 down.longest_wait = max(down.longest_wait, now - run.fire_at)
@@ -201,6 +220,50 @@ class Account:
         account.skipped[REPLACED] += 1
         if run.fire_at is not None and (down := self._down_at(run.fire_at)):
             down.skipped += 1
+
+    # For simulations that know their days by heart: see `cronq.virtual.repeats`
+
+    def cut(self) -> Account:
+        """Return what was counted since the last cut, and begin to count anew."""
+        part = Account((), self._play)
+        part.jobs, self.jobs = self.jobs, {name: JobAccount(name) for name in self.jobs}
+        for name, account in part.jobs.items():
+            self.jobs[name].last_fire_at = account.last_fire_at
+        part.clash, self.clash = self.clash, None
+        part.peak, self.peak = self.peak, (0, 0)
+        part._starts, self._starts = self._starts, Counter()
+        part._most, self._most = self._most, {}
+        return part
+
+    def add(self, part: object, shifts: Sequence[Micros]) -> None:
+        """Count a part once for each shift of its time: full minutes, ascending."""
+        assert isinstance(part, Account)
+        for name, account in part.jobs.items():
+            if account.fire_times or account.ran or account.became:
+                self.jobs[name].add(account, len(shifts))
+        if part.clash is not None:
+            clash = part.clash
+            since = None if clash.since is None else clash.since + shifts[0]
+            clash = clash._replace(at=clash.at + shifts[0], since=since)
+            self.clash = clash if self.clash is None else min(self.clash, clash, key=lambda one: one.at)
+        peak = (part.peak[0] + shifts[0], part.peak[1])
+        self.peak = max(self.peak, peak, key=lambda one: (one[1], -one[0]))
+        for shift in shifts:
+            minutes = shift // MINUTE
+            for minute, count in part._starts.items():
+                self._starts[minute + minutes] += count
+            for minute, count in part._most.items():
+                self._most[minute + minutes] = max(count, self._most.get(minute + minutes, 0))
+
+    def resume(
+        self, running: Mapping[int, tuple[str, Micros]], last_fire_at: Mapping[str, Micros | None]
+    ) -> None:
+        """Go on with other running runs: number, job and start of their attempts."""
+        self._running = dict(running)
+        for name, at in last_fire_at.items():
+            self.jobs[name].last_fire_at = at
+
+    # The end
 
     def close(self, end: Micros) -> int:
         """Count what still runs at the end of the period; return how many runs that are."""

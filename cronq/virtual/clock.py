@@ -5,9 +5,17 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from typing import NamedTuple
 
 from cronq.errors import InvariantError
 from cronq.model import SECOND, Micros
+
+
+class Window(NamedTuple):
+    """From an instant up to, not including, another."""
+
+    start: Micros
+    end: Micros
 
 
 class VirtualClock:
@@ -22,7 +30,7 @@ class VirtualClock:
         self.wall = now
         self.elapsed = 0
         self._events: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = itertools.count()
+        self._order = itertools.count(1)
 
     def now(self) -> Micros:
         """Return wall time, UTC microseconds."""
@@ -48,6 +56,11 @@ class VirtualClock:
     def at(self, wall: Micros, action: Callable[[], None]) -> None:
         """Call the action at this wall time, unless the wall clock is stepped before it."""
         self.after(max(0, wall - self.wall) / SECOND, action)
+
+    def first_at(self, wall: Micros, action: Callable[[], None]) -> None:
+        """Call the action at this wall time, before all else that happens then."""
+        at = self.elapsed + max(0, wall - self.wall)
+        heapq.heappush(self._events, (at, -next(self._order), action))
 
     def step(self, seconds: float) -> None:
         """Set the wall clock, as somebody might; no time passes."""

@@ -121,6 +121,28 @@ class MemoryStore:
         """The runs that are not done, oldest first."""
         return list(self._runs.values())
 
+    def take(self, boot_id: str, runs: Sequence[Run], claims: Mapping[int, Claim]) -> None:
+        """Begin in the midst of a boot.
+
+        Args:
+            boot_id: Of it; its start-up jobs have had their runs.
+            runs: Those that are not done, in the order of their numbers.
+            claims: Of those that run.
+        """
+        self._boot_id = boot_id
+        for run in runs:
+            kept = self._jobs[run.job_id]
+            self._runs[run.id] = run
+            self._last_id = max(self._last_id, run.id)
+            if run.state is State.QUEUED:
+                kept.queued[run.id] = None
+                heappush(self._waiting, (run.available_at, run.id))
+                continue
+            kept.running[run.id] = None
+            self._claims[run.id] = claims[run.id]
+            for name in kept.locks:
+                self._taken[name] = self._taken.get(name, 0) + 1
+
     # Launching
 
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:

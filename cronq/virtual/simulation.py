@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from cronq.errors import CronqError
-from cronq.model import SECOND, Claim, Definition, Job, Micros, Run
-from cronq.scheduler import Options, Scheduler
-from cronq.store.base import Store
+from cronq.model import Definition, Job, Micros, Run
+from cronq.plan import FireTimes
 from cronq.timing import fire_times
-from cronq.virtual.clock import VirtualClock
-from cronq.virtual.memory import MemoryStore, Reader
-from cronq.virtual.workers import Played, PlayedWorkers
+from cronq.virtual.clock import Window
+from cronq.virtual.life import Life, Player, Rules
+from cronq.virtual.repeats import Repeating, Summing
 
-BOOT = "simulated"
-
-
-class Window(NamedTuple):
-    """From an instant up to, not including, another."""
-
-    start: Micros
-    end: Micros
-
-
-class Player(Reader, Protocol):
-    """Says what processes do, and reads what comes of it."""
-
-    def play(self, claim: Claim, now: Micros) -> Played:
-        """Return what the process of a claim does that starts now."""
+__all__ = ["Player", "Simulated", "Window", "simulate"]
 
 
 class Simulated(NamedTuple):
@@ -38,11 +23,13 @@ class Simulated(NamedTuple):
         jobs: As they are at the end.
         active: Their runs that are not done then.
         unreadable: Jobs that could not be simulated, and why.
+        known_by_heart: How many days were not lived through again, being the same as one before.
     """
 
     jobs: tuple[Job, ...]
     active: tuple[Run, ...]
     unreadable: Mapping[str, CronqError]
+    known_by_heart: int
 
 
 def simulate(
@@ -55,6 +42,7 @@ def simulate(
     paused: frozenset[str] = frozenset(),
     calendars: Mapping[str, str] | None = None,
     locks: Mapping[str, int] | None = None,
+    sums: Summing | None = None,
 ) -> Simulated:
     """Let a scheduler live through a period that begins with nothing running.
 
@@ -67,65 +55,44 @@ def simulate(
         paused: Jobs that do not fire.
         calendars: The named calendars' texts.
         locks: How many may hold each named lock.
+        sums: The player once more, if what it plays depends on nothing but the job, and it can count a day
+            again that was lived through before.
     """
-    jobs, startup, unreadable = _jobs(definitions, period.start, paused, calendars or {})
-    memory = MemoryStore(jobs, player, startup=startup, calendars=calendars, locks=locks)
-    store = cast("Store", memory)
-    clock = VirtualClock(period.start)
-    workers = PlayedWorkers(clock, lambda: store, slots, lambda claim: player.play(claim, clock.wall))
-    at = period.start
-    for gap in (*down, Window(period.end, period.end)):
-        _live(store, workers, clock, min(gap.start, period.end), slots)
-        at = min(max(at, gap.end), period.end)
-        _be_down(workers, clock, at)
-    return Simulated(tuple(memory.jobs), tuple(memory.active), unreadable)
+    rules, unreadable = _rules(definitions, period.start, paused, calendars or {}, locks or {}, slots)
+    if sums is not None and not down:
+        life, known = Repeating(rules, sums).live(period)
+    else:
+        life, known = Life(rules, player, period.start), 0
+        for gap in down:
+            life.live_until(gap.start)
+            life.be_down_until(min(gap.end, period.end))
+        if life.clock.wall < period.end:
+            life.live_until(period.end)
+    life.be_down_until(period.end)
+    return Simulated(tuple(life.memory.jobs), tuple(life.memory.active), unreadable, known)
 
 
-def _jobs(
+def _rules(
     definitions: Mapping[str, Definition],
     start: Micros,
     paused: frozenset[str],
     calendars: Mapping[str, str],
-) -> tuple[list[Job], list[int], dict[str, CronqError]]:
-    jobs, startup, unreadable = [], [], {}
+    locks: Mapping[str, int],
+    slots: int,
+) -> tuple[Rules, dict[str, CronqError]]:
+    jobs: list[Job] = []
+    startup: list[int] = []
+    known: dict[int, FireTimes] = {}
+    unreadable: dict[str, CronqError] = {}
     for number, (name, definition) in enumerate(definitions.items(), 1):
         try:
             times = fire_times(definition, name, calendars)
         except CronqError as error:
             unreadable[name] = error
             continue
+        known[number] = times
         if times.at_startup:
             startup.append(number)
         paused_at = start if name in paused else None
         jobs.append(Job(number, name, 1, definition, start, start, times.next_us(start - 1), paused_at))
-    return jobs, startup, unreadable
-
-
-def _live(store: Store, workers: PlayedWorkers, clock: VirtualClock, end: Micros, slots: int) -> None:
-    if clock.wall >= end:
-        return
-    workers.has_scheduler = True
-    scheduler = Scheduler(store, workers, clock, boot_id=BOOT, options=Options(slots=slots))
-    is_over = _alarm(clock, end)
-    scheduler.start()
-    while True:
-        scheduler.turn()
-        # Nothing outside can ring, no ticker ticks, and nobody sets the clock: only what the store knows of,
-        # and what was announced to the clock, can give it anything to do.
-        clock.wait(store.next_wake(clock.wall))
-        if is_over():
-            break
-    workers.orphan()
-
-
-def _be_down(workers: PlayedWorkers, clock: VirtualClock, end: Micros) -> None:
-    workers.has_scheduler = False
-    is_over = _alarm(clock, end)
-    while not is_over():
-        clock.wait(None)
-
-
-def _alarm(clock: VirtualClock, end: Micros) -> Callable[[], bool]:
-    rung: list[bool] = []
-    clock.after((end - clock.wall) / SECOND, lambda: rung.append(True))
-    return lambda: bool(rung)
+    return Rules(jobs, known, startup, calendars, locks, slots), unreadable

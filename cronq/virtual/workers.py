@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from cronq.errors import InvariantError
-from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Usage
+from cronq.model import SECOND, AttemptEnd, AttemptKey, AttemptStart, Claim, Micros, Outcome, Usage
 from cronq.plan import after_attempt
 from cronq.store.base import Held, Store
 from cronq.virtual.clock import VirtualClock
@@ -34,6 +34,26 @@ class Played(NamedTuple):
 
 Play = Callable[[Claim], Played]
 """Says what the process of a claim does."""
+
+
+class _Ending(NamedTuple):
+    """How a process will end: when, on the clock that never steps, and as what."""
+
+    at: Micros
+    played: Played
+    reason: str
+
+
+class Running(NamedTuple):
+    """An attempt that runs.
+
+    Attributes:
+        ending: Its `at` counts from now.
+    """
+
+    claim: Claim
+    started_at: Micros
+    ending: _Ending
 
 
 class PlayedWorkers:
@@ -68,6 +88,7 @@ class PlayedWorkers:
         self._reports: list[Report] = []
         self._unacknowledged: dict[AttemptKey, tuple[AttemptEnd, str]] = {}
         self._stopped: dict[AttemptKey, str] = {}
+        self._ends: dict[AttemptKey, _Ending] = {}
 
     @property
     def busy(self) -> int:
@@ -108,7 +129,28 @@ class PlayedWorkers:
         bound_s = claim.definition.timeout_s
         if bound_s is not None and played.seconds > bound_s:
             played, reason = Played(bound_s, Outcome.TIMEOUT), f"timeout {bound_s:g}s"
-        self.clock.after(played.seconds, lambda: self._end(key, played, reason))
+        self._run(key, _Ending(self.clock.elapsed + round(played.seconds * SECOND), played, reason))
+
+    def running(self) -> list[Running]:
+        """Return what runs, in the order of its starts."""
+        now = self.clock.elapsed
+        return [
+            Running(claim, self.started_at[key], self._ends[key]._replace(at=self._ends[key].at - now))
+            for key, claim in self.alive.items()
+        ]
+
+    def go_on(self, running: Running) -> None:
+        """Have an attempt running that was started in another world."""
+        claim = running.claim
+        self._free.remove(claim.worker)
+        self.started_at[claim.key] = running.started_at
+        self.alive[claim.key] = claim
+        self._run(claim.key, running.ending._replace(at=self.clock.elapsed + running.ending.at))
+
+    def _run(self, key: AttemptKey, ending: _Ending) -> None:
+        self._ends[key] = ending
+        left_s = (ending.at - self.clock.elapsed) / SECOND
+        self.clock.after(left_s, lambda: self._end(key, ending.played, ending.reason))
 
     def adopt(self, held: Held) -> bool:
         """Go on with an attempt of an earlier scheduler, if its process runs."""
@@ -166,6 +208,7 @@ class PlayedWorkers:
         self.alive.clear()
         self.started_at.clear()
         self._stopped.clear()
+        self._ends.clear()
         self._unacknowledged.clear()
         self._reports.clear()
 
@@ -174,6 +217,7 @@ class PlayedWorkers:
         if claim is None:
             return
         self._stopped.pop(key, None)
+        del self._ends[key]
         now = self.clock.now()
         outcome = played.outcome
         retry = after_attempt(claim.definition, claim.run, outcome, now)
