@@ -154,7 +154,7 @@ def _cells(one: JobAccount, is_paused: bool) -> list[Word]:
         Word(f"{failed:,}", Tone.RED if failed else Tone.PLAIN),
         Word(f"{one.retried:,}"),
         Word(_span(one.median_wait())),
-        Word(_span(one.longest_wait())),
+        Word(_span(one.longest)),
         Word(_span(one.busy if one.ran else None)),
     ]
 
@@ -213,7 +213,7 @@ def _write_rows(session: Session, found: Answer) -> None:
             [
                 one.name,
                 *(str(number) for number in _numbers(one)),
-                *(_seconds(one.median_wait()), _seconds(one.longest_wait()), _seconds(one.busy)),
+                *(_seconds(one.median_wait()), _seconds(one.longest), _seconds(one.busy)),
             ]
             for one in found.accounts
         ),
@@ -286,7 +286,7 @@ def _document(session: Session, found: Answer) -> dict[str, object]:
 
 
 def _job_document(one: JobAccount, found: Answer) -> dict[str, object]:
-    median, longest = one.median_wait(), one.longest_wait()
+    median, longest = one.median_wait(), one.longest
     return {
         "name": one.name,
         "paused": one.name in found.paused,

@@ -13,6 +13,7 @@ from cronq.virtual.clock import Window
 from cronq.virtual.workers import Play, Played
 
 MINUTE = 60 * SECOND
+_LONG, _SHORT = 10 * SECOND, SECOND // 1000
 REPLACED = "overlap: replaced by the next fire time"
 """Reason under which runs that were replaced are counted; theirs name the run, and no two are alike."""
 
@@ -53,14 +54,16 @@ class JobAccount:
         became: Runs that are done after at least one attempt, by outcome.
         skipped: Fire times, and queued runs that were replaced, by reason.
         missed: Fire times by reason.
-        waits: From each fire time to its start, microseconds: how often each.
+        waits: From each fire time to its start, microseconds: how often each. Long ones are kept to the
+            second, short ones to the millisecond, so that a year of them has room.
+        longest: The longest of them, as it was.
         busy: Microseconds that its attempts took, together.
         clashes: Fire times that came while a run of it was active.
     """
 
     __slots__ = (
-        *("became", "busy", "clashes", "fire_times", "last_fire_at", "missed", "name", "ran", "retried"),
-        *("skipped", "waits"),
+        *("became", "busy", "clashes", "fire_times", "last_fire_at", "longest", "missed", "name", "ran"),
+        *("retried", "skipped", "waits"),
     )
 
     def __init__(self, name: str) -> None:
@@ -74,6 +77,7 @@ class JobAccount:
         self.skipped: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
         self.waits: Counter[Micros] = Counter()
+        self.longest: Micros | None = None
         self.last_fire_at: Micros | None = None
 
     def median_wait(self) -> Micros | None:
@@ -92,6 +96,8 @@ class JobAccount:
         self.retried += other.retried * times
         self.clashes += other.clashes * times
         self.busy += other.busy * times
+        if other.longest is not None:
+            self.longest = max(other.longest, self.longest or 0)
         for mine, its in (
             (self.became, other.became),
             (self.skipped, other.skipped),
@@ -101,9 +107,12 @@ class JobAccount:
             for key, count in its.items():
                 mine[key] += count * times  # type: ignore[index]
 
-    def longest_wait(self) -> Micros | None:
-        """Return the longest wait; None: nothing started."""
-        return max(self.waits, default=None)
+    def waited(self, wait: Micros) -> None:
+        """Count a wait."""
+        grain = SECOND if wait >= _LONG else _SHORT
+        self.waits[wait // grain * grain] += 1
+        if self.longest is None or wait > self.longest:
+            self.longest = wait
 
 
 class DownAccount:
@@ -181,7 +190,7 @@ class Account:
             return self._play(claim)
         account.ran += 1
         if run.fire_at is not None:
-            account.waits[now - run.fire_at] += 1
+            account.waited(now - run.fire_at)
             if self.down and (down := self._down_at(run.fire_at)):
                 down.late += 1
                 down.longest_wait = max(down.longest_wait, now - run.fire_at)
@@ -238,6 +247,8 @@ class Account:
     def add(self, part: object, shifts: Sequence[Micros]) -> None:
         """Count a part once for each shift of its time: full minutes, ascending."""
         assert isinstance(part, Account)
+        if not shifts:
+            return
         for name, account in part.jobs.items():
             if account.fire_times or account.ran or account.became:
                 self.jobs[name].add(account, len(shifts))
@@ -254,6 +265,10 @@ class Account:
                 self._starts[minute + minutes] += count
             for minute, count in part._most.items():
                 self._most[minute + minutes] = max(count, self._most.get(minute + minutes, 0))
+
+    def size(self) -> int:
+        """Return how many numbers it holds, about."""
+        return len(self._starts) * 2 + sum(10 + len(one.waits) for one in self.jobs.values())
 
     def resume(
         self, running: Mapping[int, tuple[str, Micros]], last_fire_at: Mapping[str, Micros | None]

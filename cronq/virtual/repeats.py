@@ -22,17 +22,27 @@ from cronq.virtual.workers import Running
 
 DAY: Micros = 86_400 * SECOND
 
+MOST = 4_000_000
+"""Numbers that may be held of days that are known by heart: some hundred megabytes."""
+
 Key = tuple[object, ...]
 
 
-class Summing(Player, Protocol):
-    """A player whose account of a day can be counted again."""
-
-    def cut(self) -> object:
-        """Return what was counted since the last cut, and begin to count anew."""
+class Part(Protocol):
+    """What was counted in a part of the time."""
 
     def add(self, part: object, shifts: Sequence[Micros]) -> None:
-        """Count a part once for each shift of its time."""
+        """Count another part once for each shift of its time, the earliest first."""
+
+    def size(self) -> int:
+        """Return how many numbers it holds, about."""
+
+
+class Summing(Player, Part, Protocol):
+    """A player whose account of a day can be counted again."""
+
+    def cut(self) -> Part:
+        """Return what was counted since the last cut, and begin to count anew."""
 
     def resume(
         self, running: Mapping[int, tuple[str, Micros]], last_fire_at: Mapping[str, Micros | None]
@@ -55,11 +65,18 @@ class _Present(NamedTuple):
 
 
 class _Day(NamedTuple):
-    """A day that was lived through."""
+    """A day that was lived through.
+
+    Attributes:
+        part: What was counted in it.
+        after: What is present at its end.
+        again: The days that were the same, as shifts of its time.
+    """
 
     origin: Micros
-    part: object
-    after: _Present | None
+    part: Part
+    after: _Present
+    again: list[Micros]
 
 
 class Repeating:
@@ -69,12 +86,13 @@ class Repeating:
         self._rules = rules
         self._player = player
         self._days: dict[Key, _Day] = {}
+        self._size = 0
         self._firing = [job for job in rules.jobs if job.paused_at is None]
         self._is_steady = not any(_is_moody(job) for job in self._firing)
 
     def live(self, period: Window) -> tuple[Life, int]:
         """Live through it; return the life at its end, and how many days were known."""
-        shifts: dict[int, tuple[object, list[Micros]]] = {}
+        total = self._player.cut()
         life: Life | None = Life(self._rules, self._player, period.start)
         present: _Present | None = None
         at, known = period.start, 0
@@ -87,27 +105,36 @@ class Repeating:
                 if present is not None:
                     key = (present.key(), self._pattern(at))
             day = self._days.get(key) if key is not None else None
-            if day is None:
+            if day is not None:
+                known += 1
+                day.again.append(at - day.origin)
+                life, present = None, day.after
+            else:
                 if life is None:
                     assert present is not None
                     life = self._life_from(present, at)
                 life.live_until(until)
-                day = _Day(at, self._player.cut(), None)
-                if key is not None:
-                    after = self._present_of(life, until)
-                    if after is not None:
-                        self._days[key] = day._replace(after=after)
-            else:
-                known += 1
-                life, present = None, day.after
-            shifts.setdefault(id(day.part), (day.part, []))[1].append(at - day.origin)
+                part = self._player.cut()
+                total.add(part, [0])
+                if key is not None and (after := self._present_of(life, until)) is not None:
+                    self._remember(key, _Day(at, part, after, []), total)
             at = until
-        for part, found in shifts.values():
-            self._player.add(part, found)
+        for day in self._days.values():
+            total.add(day.part, day.again)
+        self._player.add(total, [0])
         if life is None:
             assert present is not None
             life = self._life_from(present, at)
         return life, known
+
+    def _remember(self, key: Key, day: _Day, total: Part) -> None:
+        """Know a day by heart; where no day is like another, forget the oldest ones, or there is no end."""
+        self._days[key] = day
+        self._size += day.part.size()
+        while self._size > MOST and len(self._days) > 1:
+            oldest = self._days.pop(next(iter(self._days)))
+            self._size -= oldest.part.size()
+            total.add(oldest.part, oldest.again)
 
     def _pattern(self, at: Micros) -> Key:
         """Return the fire times of a day."""

@@ -8,6 +8,7 @@ import pytest
 
 from cronq.cli._playing import is_steady
 from cronq.model import SECOND, Claim, Definition, Overlap
+from cronq.virtual import repeats
 from cronq.virtual.account import Account
 from cronq.virtual.clock import Window
 from cronq.virtual.simulation import Simulated, simulate
@@ -113,3 +114,11 @@ def test_herd_that_waits_over_midnight_is_the_same() -> None:
     start = utc("2026-03-02T00:00:00")
     _, heart = both(definitions, seconds, Window(start, start + 9 * DAY), 3)
     assert heart.known_by_heart >= 5
+
+
+def test_account_is_the_same_when_days_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "MOST", 1)
+    definitions = {"daily": Definition(TRUE, "0 3 * * *"), "work": Definition(TRUE, "0 9 * * 1-5")}
+    start = utc("2026-03-02T00:00:00")
+    _, heart = both(definitions, {"daily": 60.0, "work": 60.0}, Window(start, start + 28 * DAY), 32)
+    assert 10 <= heart.known_by_heart <= 22  # only a day like the one before
