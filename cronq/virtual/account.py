@@ -107,6 +107,11 @@ class JobAccount:
             for key, count in its.items():
                 mine[key] += count * times  # type: ignore[index]
 
+    @property
+    def is_of_use(self) -> bool:
+        """Whether anything was counted."""
+        return bool(self.fire_times or self.ran or self.became or self.busy or self.retried or self.skipped)
+
     def waited(self, wait: Micros) -> None:
         """Count a wait."""
         grain = SECOND if wait >= _LONG else _SHORT
@@ -230,13 +235,14 @@ class Account:
         if run.fire_at is not None and (down := self._down_at(run.fire_at)):
             down.skipped += 1
 
-    # For simulations that know their days by heart: see `cronq.virtual.repeats`
+    # For simulations that know their hours by heart: see `cronq.virtual.repeats`
 
     def cut(self) -> Account:
         """Return what was counted since the last cut, and begin to count anew."""
         part = Account((), self._play)
-        part.jobs, self.jobs = self.jobs, {name: JobAccount(name) for name in self.jobs}
+        part.jobs = {name: one for name, one in self.jobs.items() if one.is_of_use}
         for name, account in part.jobs.items():
+            self.jobs[name] = JobAccount(name)
             self.jobs[name].last_fire_at = account.last_fire_at
         part.clash, self.clash = self.clash, None
         part.peak, self.peak = self.peak, (0, 0)
@@ -250,8 +256,9 @@ class Account:
         if not shifts:
             return
         for name, account in part.jobs.items():
-            if account.fire_times or account.ran or account.became:
-                self.jobs[name].add(account, len(shifts))
+            if name not in self.jobs:
+                self.jobs[name] = JobAccount(name)
+            self.jobs[name].add(account, len(shifts))
         if part.clash is not None:
             clash = part.clash
             since = None if clash.since is None else clash.since + shifts[0]

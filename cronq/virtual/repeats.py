@@ -1,11 +1,10 @@
-"""Days that are the same as a day before need not be lived through again.
+"""Hours that are the same as an hour before need not be lived through again.
 
-What a scheduler does in a day follows from two things alone: what is queued and running when it begins, and
+What a scheduler does in an hour follows from two things alone: what is queued and running when it begins, and
 which fire times it holds, both counted from its beginning. Commands take as long as ever, and nothing else
-tells one day from another. So the days of a year are as many as there are different ones: work days, Sundays,
-the first of a month, the nights of clock changes.
+tells one hour from another. So the hours of a year are as many as there are different ones.
 
-What would tell two such days apart is left out of this: random jitter, blackouts (which name days of the
+What would tell two such hours apart is left out of this: random jitter, blackouts (which name days of the
 week), retries (whose jitter is a hash of the run's number), and runs that are just being stopped.
 """
 
@@ -20,10 +19,11 @@ from cronq.virtual.clock import Window
 from cronq.virtual.life import Life, Player, Rules
 from cronq.virtual.workers import Running
 
-DAY: Micros = 86_400 * SECOND
+HOUR: Micros = 3_600 * SECOND
+DAY: Micros = 24 * HOUR
 
 MOST = 4_000_000
-"""Numbers that may be held of days that are known by heart: some hundred megabytes."""
+"""Numbers that may be held of hours that are known by heart: some hundred megabytes."""
 
 Key = tuple[object, ...]
 
@@ -39,7 +39,7 @@ class Part(Protocol):
 
 
 class Summing(Player, Part, Protocol):
-    """A player whose account of a day can be counted again."""
+    """A player whose account of an hour can be counted again."""
 
     def cut(self) -> Part:
         """Return what was counted since the last cut, and begin to count anew."""
@@ -64,13 +64,13 @@ class _Present(NamedTuple):
         return (tuple(run._replace(worker=None) for run in self.runs), claims)
 
 
-class _Day(NamedTuple):
-    """A day that was lived through.
+class _Hour(NamedTuple):
+    """An hour that was lived through.
 
     Attributes:
         part: What was counted in it.
         after: What is present at its end.
-        again: The days that were the same, as shifts of its time.
+        again: The hours that were the same, as shifts of its time.
     """
 
     origin: Micros
@@ -80,35 +80,37 @@ class _Day(NamedTuple):
 
 
 class Repeating:
-    """Lives through a period day by day, and through each kind of day once."""
+    """Lives through a period hour by hour, and through each kind of hour once."""
 
     def __init__(self, rules: Rules, player: Summing) -> None:
         self._rules = rules
         self._player = player
-        self._days: dict[Key, _Day] = {}
+        self._hours: dict[Key, _Hour] = {}
         self._size = 0
+        self._asked_at = 0
+        self._ahead: list[Key] = []
         self._firing = [job for job in rules.jobs if job.paused_at is None]
         self._is_steady = not any(_is_moody(job) for job in self._firing)
 
     def live(self, period: Window) -> tuple[Life, int]:
-        """Live through it; return the life at its end, and how many days were known."""
+        """Live through it; return the life at its end, and how many hours were known."""
         total = self._player.cut()
         life: Life | None = Life(self._rules, self._player, period.start)
         present: _Present | None = None
         at, known = period.start, 0
         while at < period.end:
-            until = min(at + DAY, period.end)
+            until = min(at + HOUR, period.end)
             key = None
-            if self._is_steady and until - at == DAY and at > period.start:
+            if self._is_steady and until - at == HOUR and at > period.start:
                 if life is not None:
                     present = self._present_of(life, at)
                 if present is not None:
                     key = (present.key(), self._pattern(at))
-            day = self._days.get(key) if key is not None else None
-            if day is not None:
+            hour = self._hours.get(key) if key is not None else None
+            if hour is not None:
                 known += 1
-                day.again.append(at - day.origin)
-                life, present = None, day.after
+                hour.again.append(at - hour.origin)
+                life, present = None, hour.after
             else:
                 if life is None:
                     assert present is not None
@@ -117,31 +119,37 @@ class Repeating:
                 part = self._player.cut()
                 total.add(part, [0])
                 if key is not None and (after := self._present_of(life, until)) is not None:
-                    self._remember(key, _Day(at, part, after, []), total)
+                    self._remember(key, _Hour(at, part, after, []), total)
             at = until
-        for day in self._days.values():
-            total.add(day.part, day.again)
+        for hour in self._hours.values():
+            total.add(hour.part, hour.again)
         self._player.add(total, [0])
         if life is None:
             assert present is not None
             life = self._life_from(present, at)
         return life, known
 
-    def _remember(self, key: Key, day: _Day, total: Part) -> None:
-        """Know a day by heart; where no day is like another, forget the oldest ones, or there is no end."""
-        self._days[key] = day
-        self._size += day.part.size()
-        while self._size > MOST and len(self._days) > 1:
-            oldest = self._days.pop(next(iter(self._days)))
+    def _remember(self, key: Key, hour: _Hour, total: Part) -> None:
+        """Know an hour by heart; where none is like another, forget the oldest ones, or there is no end."""
+        self._hours[key] = hour
+        self._size += hour.part.size()
+        while self._size > MOST and len(self._hours) > 1:
+            oldest = self._hours.pop(next(iter(self._hours)))
             self._size -= oldest.part.size()
             total.add(oldest.part, oldest.again)
 
     def _pattern(self, at: Micros) -> Key:
-        """Return the fire times of a day."""
-        times = self._rules.times
-        return tuple(
-            tuple([fire_at - at for fire_at in times[job.id].iter_us(at, at + DAY)]) for job in self._firing
-        )
+        """Return the fire times of an hour: jobs and times from its beginning; a day is asked for at once."""
+        if not self._ahead or not self._asked_at <= at < self._asked_at + DAY:
+            self._asked_at = at
+            hours: list[list[object]] = [[] for _ in range(DAY // HOUR)]
+            for job in self._firing:
+                number = job.id
+                for fire_at in self._rules.times[number].iter_us(at, at + DAY):
+                    hour, offset = divmod(fire_at - at, HOUR)
+                    hours[hour].append((number, offset))
+            self._ahead = [tuple(hour) for hour in hours]
+        return self._ahead[(at - self._asked_at) // HOUR]
 
     def _present_of(self, life: Life, at: Micros) -> _Present | None:
         """Return what is queued and running; None: a run is just being stopped."""
@@ -187,7 +195,7 @@ class Repeating:
 
 
 def _is_moody(job: Job) -> bool:
-    """Return whether something else than its fire times tells one day of a job from another."""
+    """Return whether something else than its fire times tells one hour of a job from another."""
     definition = job.definition
     is_random = definition.jitter is not None and definition.jitter.startswith("random")
     return bool(definition.blackouts) or is_random

@@ -23,7 +23,7 @@ class Simulated(NamedTuple):
         jobs: As they are at the end.
         active: Their runs that are not done then.
         unreadable: Jobs that could not be simulated, and why.
-        known_by_heart: How many days were not lived through again, being the same as one before.
+        known_by_heart: How many hours were not lived through again, being the same as one before.
     """
 
     jobs: tuple[Job, ...]
@@ -55,7 +55,7 @@ def simulate(
         paused: Jobs that do not fire.
         calendars: The named calendars' texts.
         locks: How many may hold each named lock.
-        sums: The player once more, if what it plays depends on nothing but the job, and it can count a day
+        sums: The player once more, if what it plays depends on nothing but the job, and it can count an hour
             again that was lived through before.
     """
     rules, unreadable = _rules(definitions, period.start, paused, calendars or {}, locks or {}, slots)
