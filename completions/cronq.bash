@@ -220,6 +220,16 @@ _cronq() {
         'overdue --db') _cronq_kind file; return ;;
         'overdue --tz') _cronq_kind zones; return ;;
         'overdue --color') _cronq_words "auto always never"; return ;;
+        'simulate --file') _cronq_kind file; return ;;
+        'simulate --from') return ;;
+        'simulate --to') return ;;
+        'simulate --durations') return ;;
+        'simulate --fail') return ;;
+        'simulate --down') return ;;
+        'simulate --workers') return ;;
+        'simulate --db') _cronq_kind file; return ;;
+        'simulate --tz') _cronq_kind zones; return ;;
+        'simulate --color') _cronq_words "auto always never"; return ;;
         'status --db') _cronq_kind file; return ;;
         'status --tz') _cronq_kind zones; return ;;
         'status --color') _cronq_words "auto always never"; return ;;
@@ -267,7 +277,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why overdue status lock check exec backup restore audit doctor prune init ci completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -325,6 +335,9 @@ _cronq() {
         overdue)
             if [[ $cur == -* ]]; then _cronq_words "--within --grace --nagios --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
+        simulate)
+            if [[ $cur == -* ]]; then _cronq_words "--file --from --to --durations --fail --down --workers --timeline --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            ;;
         status)
             if [[ $cur == -* ]]; then _cronq_words "--check --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
@@ -362,7 +375,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs why overdue status lock check exec backup restore audit doctor prune init ci completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help"; fi
             ;;
     esac
 }

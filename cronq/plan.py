@@ -145,9 +145,16 @@ def decide(
         return Launch(job, lapsed, times.next_us(now))
     definition = job.definition
     boundary = max(first, now - round(definition.grace_s * SECOND))
-    entries = [*lapsed, *_caught_up(definition, times, first, boundary, now)]
-    caught_up = sum(isinstance(entry, Fire) for entry in entries)
-    on_time = list(islice(times.iter_us(boundary, now + 1), BATCH - caught_up))
+    following = times.next_us(first)
+    entries: list[Fire | Passed] = [*lapsed]
+    caught_up = 0
+    if boundary == first and (following is None or following > now):
+        # Nearly always: one fire time, on time. What follows it has to be known anyway.
+        on_time = [first]
+    else:
+        entries += _caught_up(definition, times, first, boundary, now)
+        caught_up = sum(isinstance(entry, Fire) for entry in entries)
+        on_time = list(islice(times.iter_us(boundary, now + 1), BATCH - caught_up))
     replaces = False
     if on_time:
         if definition.catch_up is CatchUp.ALL and caught_up + len(on_time) > 1:
@@ -162,7 +169,8 @@ def decide(
         replaces = replaces and isinstance(entries[-1], Fire)
     last = entries[-1]
     covered = last.fire_at if isinstance(last, Fire) else last.last_fire_at
-    return Launch(job, tuple(entries), times.next_us(covered), replaces)
+    next_fire_at = following if covered == first else times.next_us(covered)
+    return Launch(job, tuple(entries), next_fire_at, replaces)
 
 
 def pass_over(job: Job, times: FireTimes, now: Micros, outcome: Outcome, reason: str) -> Launch:

@@ -47,6 +47,7 @@ ENTRIES = (
     Entry("logs", "Look", "Show the output of a run"),
     Entry("why", "Look", "Explain why a job ran, ran late or did not run"),
     Entry("overdue", "Look", "Say which jobs lack a success that should be there by now"),
+    Entry("simulate", "Look", "Say what would run, wait, be skipped or missed in a period"),
     Entry("status", "Look", "Show whether a scheduler runs, and where the database is"),
     Entry("lock", "Maintain", "Take a named lock for a command outside, or show who holds which"),
     Entry("check", "Maintain", "Look for what may be wrong with the jobs, and check their assertions"),

@@ -27,6 +27,7 @@ def open_store(
     create: bool = False,
     read_only: bool = False,
     for_scheduler: bool = False,
+    durable: bool = True,
     environ: Mapping[str, str] = os.environ,
 ) -> SqliteStore:
     """Open the ledger at a place.
@@ -36,12 +37,15 @@ def open_store(
         create: Make it if there is none.
         read_only: Change nothing, and work where nothing can be written.
         for_scheduler: It moves the write-ahead log into the database, and never waits long for its turn.
+        durable: False: a power cut may take it all, as it may of a world that is only played.
         environ: For the list of trusted projects.
 
     Raises:
         StoreError: Its leaves say what is wrong.
     """
     connection = connect(place, create=create, read_only=read_only, environ=environ)
+    if not durable:
+        connection.execute("PRAGMA synchronous = OFF")
     if for_scheduler:
         try:
             with mapped_errors(place.database):

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from cronq import clock
-from cronq.model import Definition, Outcome, State
+from cronq.model import AttemptKey, Definition, Outcome, State
 from cronq.store import NewJob, RunDetail, open_store
 from cronq.worker import guard, kernel, left_ends, liveness
-from cronq.worker.spool import log_now
+from cronq.worker.spool import log_now, open_log
 from tests.crash.worker_scheduler import place_of
 from tests.unit.worker.rig import PATIENCE_S, Rig, function, is_running, shell
 
@@ -126,6 +126,14 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 def is_done(database: Path, run_id: int) -> bool:
     return run_of(database, run_id).run.state is State.DONE
+
+
+def printed(scheduler: Scheduler, key: AttemptKey, worker: str) -> str:
+    _, fd = open_log(scheduler.place, key, worker)
+    if fd is None:
+        return ""
+    with os.fdopen(fd) as file:
+        return file.read()
 
 
 def gated(tmp_path: Path, last: str) -> tuple[Definition, Path]:
@@ -389,8 +397,7 @@ def test_worker_waits_for_a_store_that_is_away(tmp_path: Path, database: Path, s
     away = database.with_name("away.db")
     database.rename(away)
     gate.write_text("ended\n")
-    log = log_now(first.place, (run_id, 1), started["worker"])
-    wait_until(lambda: "ended" in log.read_text())
+    wait_until(lambda: "ended" in printed(first, (run_id, 1), started["worker"]))
     away.rename(database)
     wait_until(lambda: is_done(database, run_id))
     assert run_of(database, run_id).run.reason == "exit 23"

@@ -6,21 +6,16 @@ test says. As in the real world, workers outlive a killed scheduler and write th
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import sqlite3
-from collections.abc import Callable, Collection, Container, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import cast
 
-from cronq import events, plan
+from cronq import plan
 from cronq.cli._change import settle, skip_due
 from cronq.clock import us_from_datetime
 from cronq.model import (
-    SECOND,
-    AttemptEnd,
     AttemptKey,
-    AttemptStart,
     Claim,
     Command,
     CommandKind,
@@ -29,16 +24,16 @@ from cronq.model import (
     Micros,
     Outcome,
     Run,
-    Usage,
 )
 from cronq.plan import FireTimes, Launch
 from cronq.proof import prove
 from cronq.redefine import redefine, zone_data
-from cronq.scheduler import Options, Scheduler
-from cronq.store import CalendarText, DueJob, Held, JobChange, NewJob, Place, RunQuery, Store, open_store
-from cronq.sweep import Sweep
+from cronq.store import CalendarText, DueJob, JobChange, NewJob, RunQuery, Store
 from cronq.timing import fire_times, times_of
-from cronq.worker.base import Report
+from cronq.virtual.clock import VirtualClock
+from cronq.virtual.workers import Play, Played, PlayedWorkers
+from cronq.virtual.world import VirtualWorld
+from cronq.worker.base import Workers
 
 TRUE = Command(CommandKind.ARGV, ("true",))
 
@@ -47,198 +42,25 @@ class Crash(BaseException):
     """The scheduler is killed here; not an Exception, so that nothing in the product can catch it."""
 
 
-class VirtualClock:
-    """`cronq.clock.Clock` that jumps to the next event instead of waiting for it."""
-
-    def __init__(self, now: Micros) -> None:
-        self.wall = now
-        self.elapsed = 0
-        self._events: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-
-    def now(self) -> Micros:
-        return self.wall
-
-    def monotonic(self) -> float:
-        return self.elapsed / SECOND
-
-    def watch(self, fd: int) -> None:
-        pass
-
-    def unwatch(self, fd: int) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call the action when so much time has passed (by the monotonic clock)."""
-        at = self.elapsed + round(seconds * SECOND)
-        heapq.heappush(self._events, (at, next(self._order), action))
-
-    def at(self, wall: Micros, action: Callable[[], None]) -> None:
-        """Call the action at this wall time, unless the wall clock is stepped before it."""
-        self.after(max(0, wall - self.wall) / SECOND, action)
-
-    def step(self, seconds: float) -> None:
-        """Somebody sets the wall clock; no time passes."""
-        self.wall += round(seconds * SECOND)
-
-    def wait(self, until: Micros | None) -> set[int]:
-        target = self.elapsed + max(0, (until - self.wall)) if until is not None else None
-        if self._events and (target is None or self._events[0][0] <= target):
-            at, _, action = heapq.heappop(self._events)
-            self._pass(max(0, at - self.elapsed))
-            action()
-        elif target is not None:
-            self._pass(target - self.elapsed)
-        else:
-            raise AssertionError("nothing will ever happen again")
-        return set()
-
-    def _pass(self, micros: Micros) -> None:
-        self.elapsed += micros
-        self.wall += micros
-
-
-@dataclass
-class Played:
-    """What a played process does: how long it takes, and how it ends when left alone."""
-
-    seconds: float = 1.0
-    outcome: Outcome = Outcome.SUCCESS
-
-
-Play = Callable[[Claim], Played]
-
-
-class PlayedWorkers:
-    """`cronq.worker.base.Workers` without processes. They outlive the scheduler, as the real ones do."""
+class WatchedWorkers(PlayedWorkers):
+    """Played workers that remember every start, and that none of them was forbidden."""
 
     def __init__(self, clock: VirtualClock, store: Callable[[], Store], slots: int, play: Play) -> None:
-        self.clock = clock
+        super().__init__(clock, store, slots, play)
         self.starts: list[tuple[AttemptKey, str, Micros, Micros]] = []
-        self.started_at: dict[AttemptKey, Micros] = {}
-        self.alive: dict[AttemptKey, Claim] = {}
         self.most_alive: dict[str, int] = {}
-        self.outside: set[str] = set()
-        self.has_scheduler = True
-        self._open = store
-        self._slots = slots
-        self._play = play
-        self._reports: list[Report] = []
-        self._unacknowledged: dict[AttemptKey, AttemptEnd] = {}
-        self._names = itertools.count(1)
-        self._stopped: dict[AttemptKey, str] = {}
-
-    @property
-    def busy(self) -> int:
-        return len(self.alive) + len(self._unacknowledged)
-
-    @property
-    def capacity(self) -> int:
-        return 0
-
-    def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
-        ending = sum(key in self._unacknowledged for key in ended)
-        return [f"w{next(self._names)}" for _ in range(self._slots - self.busy + ending)]
-
-    def ahead(self) -> list[str]:
-        return []
-
-    def recall(self) -> None:
-        pass
-
-    def want(self, count: int) -> None:
-        raise AssertionError("all slots are always there")
-
-    def in_hand(self) -> list[AttemptKey]:
-        return list(self.alive)
-
-    def deadline(self) -> float | None:
-        return None
+        self._ever: set[AttemptKey] = set()
 
     def assign(self, claim: Claim) -> None:
         key = claim.key
-        assert key not in self.started_at, f"attempt {key} was started twice"
-        now = self.clock.now()
-        self.starts.append((key, claim.run.job, claim.run.logical_at, now))
-        self.started_at[key] = now
-        self.alive[key] = claim
+        assert key not in self._ever, f"attempt {key} was started twice"
+        self._ever.add(key)
+        super().assign(claim)
+        self.starts.append((key, claim.run.job, claim.run.logical_at, self.clock.now()))
         together = sum(other.run.job_id == claim.run.job_id for other in self.alive.values())
         limit = claim.definition.max_running
         assert limit is None or together <= limit, f"{together} runs of {claim.run.job} at a time"
         self.most_alive[claim.run.job] = max(together, self.most_alive.get(claim.run.job, 0))
-        self._reports.append(AttemptStart(key, 4711, now))
-        played = self._play(claim)
-        bound_s = claim.definition.timeout_s
-        if bound_s is not None and played.seconds > bound_s:
-            played = Played(bound_s, Outcome.TIMEOUT)
-        self.clock.after(played.seconds, lambda: self._end(key, played.outcome, "", played.seconds))
-
-    def adopt(self, held: Held) -> bool:
-        return held.claim.key in self.alive
-
-    def tidy(self, held: Container[AttemptKey]) -> None:
-        pass
-
-    def has_outside(self, holder: str) -> bool:
-        return holder in self.outside
-
-    def is_outside_stopped(self, holder: str) -> bool:
-        return False
-
-    def stop(self, key: AttemptKey, reason: str) -> None:
-        if key not in self._stopped:
-            self._stopped[key] = reason
-            self.clock.after(0.01, lambda: self._end(key, Outcome.CANCELLED, reason, 0.01))
-
-    def kill(self, key: AttemptKey) -> None:
-        self._end(key, Outcome.CANCELLED, "killed", 0.0)
-
-    def poll(self) -> Sequence[Report]:
-        reports, self._reports = self._reports, []
-        return reports
-
-    def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
-        for key in keys:
-            self._unacknowledged.pop(key, None)
-
-    def orphan(self) -> None:
-        """The scheduler is gone: write what it never acknowledged."""
-        self.has_scheduler = False
-        self._reports.clear()
-        ends, self._unacknowledged = list(self._unacknowledged.values()), {}
-        self._write(ends)
-
-    def _end(self, key: AttemptKey, outcome: Outcome, reason: str, seconds: float) -> None:
-        claim = self.alive.pop(key, None)
-        if claim is None:
-            return
-        now = self.clock.now()
-        retry = plan.after_attempt(claim.definition, claim.run, outcome, now)
-        end = AttemptEnd(
-            key,
-            outcome,
-            now,
-            reason=reason,
-            started_at=self.started_at[key],
-            exit_code=0 if outcome is Outcome.SUCCESS else 1,
-            usage=Usage(seconds),
-            retry_at=retry.at,
-            counts=retry.counts,
-        )
-        if self.has_scheduler:
-            self._unacknowledged[key] = end
-            self._reports.append(end)
-        else:
-            self._write([end])
-
-    def _write(self, ends: list[AttemptEnd]) -> None:
-        if ends:
-            store = self._open()
-            store.record([], ends)
-            store.close()
 
 
 STORE_STEPS = frozenset(
@@ -293,24 +115,19 @@ def never(_name: str, _when: str) -> bool:
 
 
 @dataclass
-class World:
-    """One store, one clock, at most one scheduler."""
+class World(VirtualWorld):
+    """A world in which the scheduler, and people's commands, may be killed at any step."""
 
-    folder: Path
-    now: Micros
-    play: Play = lambda _claim: Played()
-    slots: int = 32
     fate: Callable[[str, str], bool] = never
-    boot_id: str = "boot-1"
-    told: list[events.Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.clock = VirtualClock(self.now)
-        self.place = Place(self.folder / "cronq.db", self.folder / "logs", "test")
+        super().__post_init__()
+        self.workers: WatchedWorkers
         self.born = self.now
         self.crashes = 0
-        self.store = open_store(self.place, create=True, for_scheduler=True)
-        self.workers = PlayedWorkers(self.clock, self._open, self.slots, lambda claim: self.play(claim))
+
+    def hire(self) -> WatchedWorkers:
+        return WatchedWorkers(self.clock, self.open, self.slots, lambda claim: self.play(claim))
 
     @property
     def database(self) -> sqlite3.Connection:
@@ -322,14 +139,8 @@ class World:
         steps = STORE_STEPS | RETENTION_STEPS
         return Mortal(self.store, steps, self.fate, self.seen)  # type: ignore[return-value]
 
-    def tell(self, event: events.Event) -> None:
-        self.told.append(event)
-
     def seen(self, step: str) -> None:
         """Look at the store after a step; worlds with an opinion do."""
-
-    def _open(self) -> Store:
-        return open_store(self.place)
 
     def add(self, name: str, schedule: str, through: Store | None = None, **fields: object) -> Job:
         definition = Definition(TRUE, schedule)
@@ -401,35 +212,13 @@ class World:
     def run_until(self, wall: Micros, **options: object) -> None:
         """Let a scheduler live until this wall time; after each crash a new one starts."""
         end = self.clock.elapsed + wall - self.clock.wall
+        workers = cast("Workers", Mortal(self.workers, WORKER_STEPS, self.fate))
         while self.clock.elapsed < end:
-            self.workers.has_scheduler = True
-            scheduler = Scheduler(
-                self.mortal(),
-                Mortal(self.workers, WORKER_STEPS, self.fate),  # type: ignore[arg-type]
-                self.clock,
-                boot_id=self.boot_id,
-                options=Options(slots=self.slots, **options),  # type: ignore[arg-type]
-                tell=self.tell,
-            )
-            scheduler.tickers.append(Sweep(self.place, self.clock, self.told.append).ticker)
-            over: list[bool] = []
-            self.clock.after((end - self.clock.elapsed) / SECOND, lambda over=over: over.append(True))  # type: ignore[misc]
             try:
-                scheduler.start()
-                while not over and not scheduler.turn():
-                    scheduler.sleep()
+                if self.live_once(self.mortal(), workers, end, **options):
+                    return
             except Crash:
                 self.crashes += 1
-            self.workers.orphan()
-            if scheduler.stage:
-                return
-
-    def be_down_until(self, wall: Micros) -> None:
-        """No scheduler lives; running commands go on."""
-        over: list[bool] = []
-        self.clock.at(wall, lambda: over.append(True))
-        while not over:
-            self.clock.wait(None)
 
     def rows(self, name: str) -> list[Run]:
         """Return the job's runs, oldest first."""

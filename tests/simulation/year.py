@@ -63,8 +63,6 @@ class Year(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Here crashes are exceptions, not power cuts.
-        self.database.execute("PRAGMA synchronous = OFF")
         self.witness = Witness(self.store, self.database)
         self.names: list[str] = []
         self.paused: set[str] = set()
@@ -171,8 +169,7 @@ class Year(World):
 
     def _reboot(self) -> None:
         self.happened["reboot"] += 1
-        self.workers.alive.clear()
-        self.boot_id = f"boot after {self.happened['reboot']}"
+        self.lose_power()
 
     def _is_fatal(self, name: str, when: str) -> bool:
         kind = (name, when)
