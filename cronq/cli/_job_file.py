@@ -19,7 +19,7 @@ from cronq.cli._fields import FIELDS
 from cronq.cli._layers import LABELS
 from cronq.cli._schedules import read_schedule
 from cronq.cli._session import Session
-from cronq.cli._toml import Document, read_document
+from cronq.cli._toml import Document
 from cronq.errors import CommandError, CronqError, ScheduleError, TimezoneError, UsageError
 from cronq.model import Command, CommandKind, Definition
 from cronq.named_locks import MOST, LockWish, parse_lock
@@ -75,43 +75,50 @@ class JobFile(NamedTuple):
 
     Attributes:
         calendars: Their texts, as they are stored.
+        origin: What its jobs are marked with; None: they are as if added by hand.
     """
 
     label: str
     jobs: tuple[FileJob, ...]
     locks: tuple[LockWish, ...]
     calendars: Mapping[str, str]
+    origin: str | None = "file"
 
 
-def read_job_file(
-    session: Session, path: Path, *, calendars: Mapping[str, str], paths: Mapping[str, str]
+def read_jobs(
+    session: Session,
+    document: Document,
+    folder: Path,
+    *,
+    calendars: Mapping[str, str],
+    paths: Mapping[str, str],
 ) -> JobFile:
-    """Read a file of jobs.
+    """Read a document of jobs.
 
     Args:
-        session: Whose directory, variables and zone apply where the file is silent.
-        path: The file; relative paths in it begin in its folder.
+        session: Whose directory, variables and zone apply where the document is silent.
+        document: What a file holds.
+        folder: Where relative paths in it begin.
         calendars: Those that are stored.
         paths: The PATH that was recorded for each job that there is; kept where the file names none.
 
     Raises:
         Problems: All that is wrong.
     """
-    document = read_document(path, path.name)
-    return _Reader(session, path, document, calendars, paths).read()
+    return _Reader(session, folder, document, calendars, paths).read()
 
 
 class _Reader:
     def __init__(
         self,
         session: Session,
-        path: Path,
+        folder: Path,
         document: Document,
         calendars: Mapping[str, str],
         paths: Mapping[str, str],
     ) -> None:
         self._session = session
-        self._folder = path.absolute().parent
+        self._folder = folder
         self._document = document
         self._stored = calendars
         self._paths = paths

@@ -35,6 +35,7 @@ _KINDS = {
 }
 _ARGUMENTS = {
     "ACTION": ("add", "show", "remove"),
+    "KIND": ("crontab", "systemd"),
     "SHELL": ("bash", "zsh", "fish"),
     "TOPIC|COMMAND": (*TOPICS, *(e.name for e in ENTRIES)),
 }

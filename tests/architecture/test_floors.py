@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "cronq.why": 2,
     "cronq.plan": 2,
     "cronq.retention": 2,
+    "cronq.importing": 2,
     # The ledger, the only transactions
     "cronq.store": 3,
     # Processes; the doorbell lies lower because a worker without a scheduler rings it
@@ -79,6 +80,8 @@ FORBIDDEN = {
     # So do proving and explaining.
     "cronq.audit": {"cronq.clock", "cronq.store", "cronq.schedule"},
     "cronq.why": {"cronq.clock", "cronq.store", "cronq.schedule"},
+    # Reading other people's files knows nothing of this machine.
+    "cronq.importing": {"cronq.clock", "cronq.store"},
     # The loop works with any store, workers and clock.
     "cronq.scheduler": {"cronq.store.sqlite", "cronq.worker.pool", "cronq.waiting", "cronq.doorbell"},
     "cronq.store": {"cronq.schedule", "cronq.events"},

@@ -1,0 +1,69 @@
+"""Files of jobs that a command is given: finding, reading and planning them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cronq.cli._applying import Plan, Step, plan_file
+from cronq.errors import StoreMissing, UsageError
+from cronq.store.base import CalendarText
+
+if TYPE_CHECKING:
+    from cronq.cli._job_file import JobFile
+    from cronq.cli._session import Session
+    from cronq.cli._toml import Document
+
+
+def path_of_file(session: Session, text: str) -> Path:
+    """Return the file that a person named. Raises: UsageError: There is none."""
+    path = Path(text).expanduser()
+    path = path if path.is_absolute() else session.environment.cwd() / path
+    if not path.is_file():
+        raise UsageError(
+            f"there is no file {path}", hint="write one; `cronq export` shows what it looks like"
+        )
+    return path
+
+
+def read_file(session: Session, path: Path) -> JobFile:
+    """Return what a file says, with the calendars of the store. Raises: Problems: all that is wrong."""
+    from cronq.cli._toml import read_document
+
+    return read_as_stored(session, read_document(path, path.name), path.absolute().parent)
+
+
+def read_as_stored(session: Session, document: Document, folder: Path) -> JobFile:
+    """Return what a document says, with the calendars of the store; relative paths begin in a folder.
+
+    Raises:
+        Problems: All that is wrong.
+    """
+    from cronq.cli._job_file import read_jobs
+
+    try:
+        with session.store(read_only=True) as store:
+            paths = {o.job.name: o.job.definition.path for o in store.overviews(recent=0)}
+            calendars = store.calendars()
+    except StoreMissing:
+        paths, calendars = {}, {}
+    return read_jobs(session, document, folder, calendars=calendars, paths=paths)
+
+
+def planned(session: Session, read: JobFile, *, prune: bool) -> Plan:
+    """Return what applying a file would do, and do nothing; also where there is no database yet."""
+    try:
+        with session.store(read_only=True) as store:
+            return plan_file(store, read, session.started_at, prune=prune)
+    except StoreMissing:
+        steps = [Step("add", one.name, after=one.definition, times_after=one.times) for one in read.jobs]
+        locks: list[tuple[str, int | None, int]] = [(w.name, None, w.capacity or 1) for w in read.locks]
+        calendars = {name: CalendarText(name, 0, text) for name, text in read.calendars.items()}
+        return Plan(steps, [], [], calendars, [], locks)
+
+
+def warn_of(session: Session, read: JobFile) -> None:
+    """Tell what is legal in a file but probably not meant."""
+    for one in read.jobs:
+        for warning in one.warnings:
+            session.warn(f"{one.name}: {warning}")
