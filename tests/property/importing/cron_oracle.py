@@ -130,7 +130,7 @@ def starts(entry: Entry, zone_name: str, first: datetime, last: datetime) -> lis
 
 
 def ordinary(entry: Entry, zone_name: str, day: datetime, following: datetime) -> Iterator[datetime]:
-    if not any(entry.has_day(day + timedelta(days=n)) for n in (-1, 0, 1)):
+    if not any(entry.has_day(day + timedelta(days=n)) for n in (-1, 0, 1, 2)):
         return
     walls = minutes(zone_name, day, following)
     for hour in entry.hour:
