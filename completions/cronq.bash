@@ -109,6 +109,7 @@ _cronq() {
         'next --db') _cronq_kind file; return ;;
         'next --tz') _cronq_kind zones; return ;;
         'next --color') _cronq_words "auto always never"; return ;;
+        'run --file') _cronq_kind file; return ;;
         'run --workers') return ;;
         'run --for') return ;;
         'run --drain') return ;;
@@ -271,7 +272,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "-n --from --until --prev --count --calendar --dst --use --blackout --jitter --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         run)
-            if [[ $cur == -* ]]; then _cronq_words "--workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--file --workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
             if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
@@ -325,7 +326,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--holders --timeout --remove --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         check)
-            if [[ $cur == -* ]]; then _cronq_words "--strict --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--strict --elsewhere --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         exec)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi

@@ -19,7 +19,7 @@ from cronq.doorbell import Doorbell
 from cronq.errors import ExitCode, SchedulerRunning, StoreFull
 from cronq.model import AttemptEnd, Claim, Outcome
 from cronq.scheduler import Options, Scheduler, Ticker
-from cronq.store import Place, open_store
+from cronq.store import Place, Store, open_store
 from cronq.store.connection import LOG_SIZE_LIMIT
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
@@ -47,6 +47,7 @@ def run_scheduler(
     redraw: Callable[[events.Snapshot], None] | None = None,
     wants_tail: Callable[[Outcome], bool] = lambda outcome: outcome is not Outcome.SUCCESS,
     environ: Mapping[str, str] = os.environ,
+    prepare: Callable[[Store], object] | None = None,
 ) -> ExitCode:
     """Be the scheduler of a store until told to stop.
 
@@ -57,6 +58,7 @@ def run_scheduler(
         redraw: Called with the present state each second, for a live footer.
         wants_tail: Whose last lines of output go with the event of their end.
         environ: Tells of systemd, and which projects are trusted.
+        prepare: Called with the store, under the lock and before anything is launched; may raise.
 
     Raises:
         SchedulerRunning: Another one has the lock.
@@ -68,6 +70,8 @@ def run_scheduler(
         held = lock.hold(place.lock)
         stack.callback(held)
         store.check()
+        if prepare is not None:
+            prepare(store)
         clock = SystemClock()
         stack.callback(clock.close)
         bell = _hang_bell(place)

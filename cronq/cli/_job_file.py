@@ -13,6 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cronq.cli._command import program_warning
 from cronq.cli._definition import check_name, draft_from, take_layers
 from cronq.cli._errors import Problems, errors_in
 from cronq.cli._fields import FIELDS
@@ -257,6 +258,8 @@ class _Reader:
         take_layers(draft, session, tz=tz if known_tz else None, now=session.started_at, calendars=calendars)
         draft.values["schedule"] = schedule.text if schedule else ""
         definition = draft.over(Definition(_NOTHING, "", tz=tz))
+        if not session.fields.get("no_check") and (missing := program_warning(definition)):
+            draft.warnings.append(missing)
         times = fire_times(definition, name, calendars)
         paused = values.get("paused")
         return FileJob(
@@ -272,8 +275,10 @@ class _Reader:
         """Return a session in which the options of a job were given in the file's folder."""
         session = Session(self._session.environment._replace(cwd=lambda: self._folder))
         session.__dict__["started_at"] = self._session.started_at
-        fields: dict[str, object] = {"no_check": self._session.fields.get("no_check")}
+        fields = {name: self._session.fields.get(name) for name in ("no_check", "elsewhere")}
         for key, value in values.items():
+            if fields["elsewhere"] and _is_of_machine(key, value):
+                continue
             try:
                 if key in _LISTS:
                     fields[_LISTS[key]] = _texts(key, value)
@@ -330,6 +335,11 @@ def _key_of(error: CronqError, values: Mapping[str, object]) -> str | None:
     if isinstance(error, ScheduleError):
         return "schedule"
     return next((key for key in ("command", "shell", "python") if key in values), None)
+
+
+def _is_of_machine(key: str, value: object) -> bool:
+    """Return whether only the machine that runs a job can say if a value is right."""
+    return (key == "user" and isinstance(value, str)) or (key == "nice" and str(value).startswith("-"))
 
 
 def _unknown(key: str, known: Iterable[str], kind: str) -> UsageError:

@@ -24,6 +24,7 @@ FILES = {"bash": "cronq.bash", "zsh": "_cronq", "fish": "cronq.fish"}
 
 _KINDS = {
     "NAME": "jobs",
+    "NAME|FILE": "jobs",
     "NAME SCHEDULE": "job",
     "SCHEDULE|NAME": "jobs",
     "RUN|NAME": "jobs",
