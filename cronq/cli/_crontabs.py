@@ -55,7 +55,7 @@ def read_source(session: Session, source: str | None, *, user: bool, system: boo
         label,
         has_users=system,
         tz=session.tz(),
-        owner=_owner(session),
+        owner=owner_of(session),
         keeps_policies=policies == "cron",
     )
 
@@ -65,7 +65,8 @@ def is_system(path: Path) -> bool:
     return path == Path("/etc/crontab") or path.parent == Path("/etc/cron.d")
 
 
-def _owner(session: Session) -> Owner:
+def owner_of(session: Session) -> Owner:
+    """Return who imports, and what is known of the users of this machine."""
     from cronq.importing.crontab_jobs import Owner
 
     name, home = _account(os.getuid())

@@ -143,6 +143,8 @@ def answer(session: Session, found: Findings, read: JobFile, done: Plan, days: i
 
 def _lines(remark: Remark) -> Iterable[str]:
     where = f"line {remark.place.line}: " if remark.place.line else ""
+    if remark.place.label.endswith((".timer", ".service", ".conf")):
+        where = f"{remark.place.words}: "
     yield f"{where}{plain(remark.message)}"
     if remark.hint:
         yield f"  hint: {plain(remark.hint)}"
@@ -154,7 +156,7 @@ def _document(
     document = document_of_plan(session, done, days, is_plan=is_plan)
     places = {one.name: one.place for one in found.jobs}
     for job in document["jobs"]:  # type: ignore[attr-defined]
-        job["line"] = places[job["name"]].line
+        job["file"], job["line"] = places[job["name"]][:2]
     document["source"] = found.label
     document["differences"] = [
         {

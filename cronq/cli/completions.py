@@ -32,6 +32,7 @@ _KINDS = {
     "ZONE": "zones",
     "PATH": "file",
     "FILE": "file",
+    "FILE|DIR": "file",
     "DIR": "directory",
 }
 _ARGUMENTS = {

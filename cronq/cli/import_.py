@@ -32,7 +32,7 @@ class Policies(StrEnum):
 def command(
     ctx: typer.Context,
     kind: Annotated[str, typer.Argument(metavar="KIND", show_default=False)],
-    source: Annotated[str | None, typer.Argument(metavar="FILE", show_default=False)] = None,
+    source: Annotated[str | None, typer.Argument(metavar="FILE|DIR", show_default=False)] = None,
     user: Annotated[
         bool, typer.Option("--user", help="Read this user's crontab, as `crontab -l` prints it.")
     ] = False,
@@ -84,16 +84,29 @@ def command(
 
         found = read_source(session, source, user=user, system=system, policies=policies.value)
     else:
-        raise UsageError("not yet")
+        from cronq.cli._timers import read_folder
+
+        if user or system:
+            raise UsageError("--user and --system are for crontabs", hint="cronq import systemd DIR")
+        found = read_folder(session, source)
     from cronq.cli._importing import answer, answer_toml, import_jobs
 
     if toml:
         return answer_toml(session, found, skip_invalid=skip_invalid)
     found, read, done = import_jobs(session, found, is_plan=plan, replace=replace, skip_invalid=skip_invalid)
     answer(session, found, read, done, days, is_plan=plan)
+    if not plan and found.jobs:
+        _tell_of_two(session, chosen)
     if not plan:
         hint_about_scheduler(session)
     return 0
+
+
+def _tell_of_two(session: Session, kind: Kind) -> None:
+    if kind is Kind.CRONTAB:
+        session.hint("cron still runs them, too: take their lines out of the crontab")
+    else:
+        session.hint("systemd still runs them, too: systemctl disable --now NAME.timer")
 
 
 def _kind(text: str) -> Kind:
