@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from cronq.importing.crontab_env import read_variable
 from cronq.importing.crontab_fields import BadField, read_fields, read_nickname
+from cronq.importing.crontab_input import split_input
 from cronq.importing.found import Place, Problem, Remark, Span
 
 _BLANKS = " \t"
@@ -249,48 +250,6 @@ def _word_end(text: str, at: int) -> int:
     while at < len(text) and text[at] not in _BLANKS:
         at += 1
     return at
-
-
-def split_input(text: str) -> tuple[str, str | None]:
-    r"""Return the command, and what is written to its standard input; None: nothing is.
-
-    The first `%` without a backslash ends the command; later ones are line ends. In the command `\%` is `%`
-    and `\\` is `\`; in the input only `\%` is special, and a last line end is added if there is none.
-
-    Source: the child process of cron, which is the same in Debian's cron and in cronie.
-    """
-    command: list[str] = []
-    escaped = False
-    for at, char in enumerate(text):
-        if escaped:
-            if char in "%\\":
-                command.pop()
-            command.append(char)
-            escaped = False
-        elif char == "%":
-            return "".join(command), _input(text[at + 1 :])
-        else:
-            command.append(char)
-            escaped = char == "\\"
-    return "".join(command), None
-
-
-def _input(text: str) -> str | None:
-    if not text:
-        return None
-    written: list[str] = []
-    escaped = needs_end = False
-    for char in text:
-        if escaped and char != "%":
-            written.append("\\")
-        put = "\n" if char == "%" and not escaped else char
-        escaped = put == "\\"
-        if not escaped:
-            written.append(put)
-            needs_end = put != "\n"
-    if escaped:
-        written.append("\\")
-    return "".join(written) + ("\n" if needs_end else "")
 
 
 def _about_variable(place: Place, name: str, value: str) -> Iterator[Remark]:

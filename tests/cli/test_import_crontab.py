@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cronq.model import Command, CommandKind, Definition
+from tests.cli.test_real_runs import cronq
 from tests.cli.world import World
 
 TAB = """\
@@ -193,6 +194,17 @@ def test_wrong_request_is_refused(world: World, arguments: tuple[str, ...], mess
     answer = world.run("import", *arguments)
     assert answer.code == 2
     assert message in answer.err.splitlines()[0]
+
+
+def test_commands_run_as_cron_runs_them(world: World) -> None:
+    write(
+        world,
+        'GREETING="hello there"\nHOME=/tmp\n@daily cat%one%two \\% three\nSHELL=/bin/bash\n'
+        '@daily echo "$SHELL $PWD $GREETING $PATH $MAILTO" {a,b} \\%\n',
+    )
+    assert world.run("import", "crontab", "tab").code == 0
+    assert cronq(world, "exec", "cat").stdout == "one\ntwo % three\n"
+    assert cronq(world, "exec", "echo").stdout == "/bin/bash /tmp hello there /usr/bin:/bin  a b %\n"
 
 
 def test_empty_crontab_imports_nothing(world: World) -> None:

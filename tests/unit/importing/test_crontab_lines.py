@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cronq.importing.crontab import Crontab, read_crontab, split_input
+from cronq.importing.crontab import Crontab, read_crontab
 from cronq.importing.crontab_env import read_variable
+from cronq.importing.crontab_input import split_input
 
 
 def crontab(text: str | bytes, *, has_users: bool = False) -> Crontab:
