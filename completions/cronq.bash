@@ -110,6 +110,7 @@ _cronq() {
         'next --db') _cronq_kind file; return ;;
         'next --tz') _cronq_kind zones; return ;;
         'next --color') _cronq_words "auto always never"; return ;;
+        'run --file') _cronq_kind file; return ;;
         'run --workers') return ;;
         'run --for') return ;;
         'run --drain') return ;;
@@ -191,6 +192,11 @@ _cronq() {
         'export --db') _cronq_kind file; return ;;
         'export --tz') _cronq_kind zones; return ;;
         'export --color') _cronq_words "auto always never"; return ;;
+        'import --policies') _cronq_words "cron cronq"; return ;;
+        'import --days') return ;;
+        'import --db') _cronq_kind file; return ;;
+        'import --tz') _cronq_kind zones; return ;;
+        'import --color') _cronq_words "auto always never"; return ;;
         'calendars --from') return ;;
         'calendars --until') return ;;
         'calendars --db') _cronq_kind file; return ;;
@@ -277,7 +283,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export import calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -288,7 +294,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "-n --from --until --prev --count --calendar --dst --use --blackout --jitter --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         run)
-            if [[ $cur == -* ]]; then _cronq_words "--workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--file --workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
             if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
@@ -316,6 +322,9 @@ _cronq() {
             ;;
         export)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            ;;
+        import)
+            if [[ $cur == -* ]]; then _cronq_words "--user --system --plan --toml --replace --skip-invalid --policies --days --no-check --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind file; fi
             ;;
         calendars)
             if [[ $cur == -* ]]; then _cronq_words "--replace --from --until --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "add show remove"; fi
@@ -345,7 +354,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--holders --timeout --remove --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         check)
-            if [[ $cur == -* ]]; then _cronq_words "--strict --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--strict --elsewhere --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         exec)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
@@ -375,7 +384,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export import calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help"; fi
             ;;
     esac
 }

@@ -20,7 +20,7 @@ from cronq.errors import ExitCode, SchedulerRunning, StoreFull
 from cronq.model import AttemptEnd, Claim, Outcome
 from cronq.pinging import pinging
 from cronq.scheduler import Options, Scheduler, Ticker
-from cronq.store import Place, open_store
+from cronq.store import Place, Store, open_store
 from cronq.store.connection import LOG_SIZE_LIMIT
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
@@ -49,6 +49,7 @@ def run_scheduler(
     flush: Callable[[], None] = lambda: None,
     wants_tail: Callable[[Outcome], bool] = lambda outcome: outcome is not Outcome.SUCCESS,
     environ: Mapping[str, str] = os.environ,
+    prepare: Callable[[Store], object] | None = None,
 ) -> ExitCode:
     """Be the scheduler of a store until told to stop.
 
@@ -60,6 +61,7 @@ def run_scheduler(
         flush: Called after each turn, before it sleeps: what was told should be seen.
         wants_tail: Whose last lines of output go with the event of their end.
         environ: Tells of systemd, and which projects are trusted.
+        prepare: Called with the store, under the lock and before anything is launched; may raise.
 
     Raises:
         SchedulerRunning: Another one has the lock.
@@ -74,6 +76,8 @@ def run_scheduler(
         held = lock.hold(place.lock)
         stack.callback(held)
         store.check()
+        if prepare is not None:
+            prepare(store)
         bell = _hang_bell(place)
         stack.callback(bell.close)
         clock.watch(bell.fileno())

@@ -16,7 +16,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 from cronq.cli._applying import apply_file
 from cronq.cli._change import change_jobs
 from cronq.cli._errors import error_lines, errors_in
-from cronq.cli._job_file import read_job_file
+from cronq.cli._files import read_alone
 from cronq.cli._session import Session
 from cronq.cli._terminal import Environment
 from cronq.clock import datetime_from_us, us_from_datetime
@@ -137,7 +137,7 @@ class World:
         try:
             path = _written(file, folder)
             self._session = self._session_in(path.absolute().parent)
-            read = read_job_file(self._session, path, calendars={}, paths={})
+            read = read_alone(self._session, path, calendars={})
             apply_file(self._session, self._world.store, read, prune=False)
         except BaseException:
             self._world.close()

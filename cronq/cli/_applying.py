@@ -104,18 +104,18 @@ def plan_file(store: Store, file: JobFile, now: Micros, *, prune: bool) -> Plan:
     touched = [
         name
         for name, job in jobs.items()
-        if (name in named and _differs(job, named[name], calendars))
+        if (name in named and _differs(job, named[name], file.origin, calendars))
         or (name not in named and (_uses(job, calendars) or (prune and job.origin == ORIGIN)))
     ]
     due = {one.job.name: one for one in store.due(touched)} if touched else {}
     plan = Plan([], [], [], calendars, [], _changed_locks(store, file, now))
     for one in file.jobs:
         if one.name in due:
-            _change(plan, due[one.name], one, now, known)
+            _change(plan, due[one.name], one, file.origin, now, known)
         elif one.name in jobs:
             plan.steps.append(Step("keep", one.name, jobs[one.name], one.definition))
         else:
-            _add(plan, one, now)
+            _add(plan, one, file.origin, now)
     for name, other in due.items():
         if name not in named:
             if prune and other.job.origin == ORIGIN:
@@ -170,7 +170,7 @@ def _alternate(pairs: Sequence[tuple[Micros, Micros]]) -> bool:
     return all(max(first) < min(second) for first, second in pairwise(pairs))
 
 
-def _add(plan: Plan, one: FileJob, now: Micros) -> None:
+def _add(plan: Plan, one: FileJob, origin: str | None, now: Micros) -> None:
     check_future(one.times, one.definition, now)
     plan.new.append(
         NewJob(
@@ -181,13 +181,15 @@ def _add(plan: Plan, one: FileJob, now: Micros) -> None:
             paused_at=now if one.paused else None,
             tzdata=tzdata_version().version,
             locks=one.locks,
-            origin=ORIGIN,
+            origin=origin,
         )
     )
     plan.steps.append(Step("add", one.name, after=one.definition, times_after=one.times, pauses=one.paused))
 
 
-def _change(plan: Plan, due: DueJob, one: FileJob, now: Micros, known: Mapping[str, str]) -> None:
+def _change(
+    plan: Plan, due: DueJob, one: FileJob, origin: str | None, now: Micros, known: Mapping[str, str]
+) -> None:
     job = due.job
     paused_at = job.paused_at
     if one.paused is not None:
@@ -200,7 +202,7 @@ def _change(plan: Plan, due: DueJob, one: FileJob, now: Micros, known: Mapping[s
     if one.definition != job.definition or _uses(job, plan.calendars):
         check_future(one.times, one.definition, now)
         change = redefine(due, launch, one.definition, one.times, _since(plan, due, one.definition, now))
-    plan.changes.append(change._replace(paused_at=paused_at, locks=one.locks, origin=ORIGIN))
+    plan.changes.append(change._replace(paused_at=paused_at, locks=one.locks, origin=origin))
     plan.steps.append(
         Step(
             "change",
@@ -210,7 +212,7 @@ def _change(plan: Plan, due: DueJob, one: FileJob, now: Micros, known: Mapping[s
             _readable_times(job, known),
             one.times,
             None if (paused_at is None) == (job.paused_at is None) else paused_at is not None,
-            job.origin != ORIGIN,
+            origin == ORIGIN and job.origin != ORIGIN,
         )
     )
 
@@ -254,10 +256,10 @@ def _readable_times(job: Job, calendars: Mapping[str, str]) -> Times | None:
         return None  # its zone or calendar is gone; the file may be there to mend that
 
 
-def _differs(job: Job, one: FileJob, changed: Collection[str]) -> bool:
+def _differs(job: Job, one: FileJob, origin: str | None, changed: Collection[str]) -> bool:
     return (
         one.definition != job.definition
-        or job.origin != ORIGIN
+        or (origin is not None and job.origin != origin)
         or (one.paused is not None and one.paused != (job.paused_at is not None))
         or _uses(job, changed)
     )

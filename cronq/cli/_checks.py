@@ -34,12 +34,22 @@ class Finding(NamedTuple):
     at: tuple[Micros, ...] = ()
 
 
-def findings(job: Job, calendars: Mapping[str, str], now: Micros) -> Iterator[Finding]:
-    """Yield all that is to be said about a job, the foundations first."""
+def findings(
+    job: Job, calendars: Mapping[str, str], now: Micros, *, elsewhere: bool = False
+) -> Iterator[Finding]:
+    """Yield all that is to be said about a job, the foundations first.
+
+    Args:
+        job: The job.
+        calendars: The named calendars.
+        now: From when on fire times are looked at.
+        elsewhere: It runs on another machine, so that files and users are not looked for.
+    """
     from cronq.timing import times_of
 
-    yield from _files(job)
-    yield from _user(job)
+    if not elsewhere:
+        yield from _files(job)
+        yield from _user(job)
     try:
         times = times_of(job, calendars)
         is_over = times.next_us(now) is None and not times.at_startup

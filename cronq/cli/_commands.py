@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     @property
     def module(self) -> str:
         """The module that implements it."""
-        return f"cronq.cli.{self.name}"
+        return f"cronq.cli.{self.name}{'_' if self.name == 'import' else ''}"
 
 
 ENTRIES = (
@@ -41,6 +41,7 @@ ENTRIES = (
     Entry("retry", "Change", "Run again what is done"),
     Entry("apply", "Change", "Make the jobs those of a file, and show what that moves"),
     Entry("export", "Change", "Print the jobs as a file that `cronq apply` takes"),
+    Entry("import", "Change", "Take over a crontab, or systemd timers"),
     Entry("calendars", "Change", "Show the calendars that jobs share, and add or remove one"),
     Entry("show", "Look", "Show one job in full"),
     Entry("runs", "Look", "Show the history of runs"),

@@ -107,7 +107,7 @@ def _take_places(draft: Draft, session: Session, *, is_new: bool) -> None:
     if is_new or texts.get("cwd") is not None:
         given = str(texts.get("cwd") or ".")
         path = _absolute(session, given)
-        if not path.is_dir():
+        if not path.is_dir() and not texts.get("elsewhere"):
             draft.problems.append(UsageError(f"--cwd: there is no directory {path}"))
         draft.values["cwd"] = str(path)
     for option, name in (("env_file", "env_file"), ("stdin", "stdin")):
@@ -118,10 +118,10 @@ def _take_places(draft: Draft, session: Session, *, is_new: bool) -> None:
             draft.values[name] = None
             continue
         path = _absolute(session, str(text))
-        problem = _unreadable(path)
+        problem = "" if texts.get("elsewhere") else _unreadable(path)
         if problem:
             draft.problems.append(UsageError(f"--{option.replace('_', '-')}: {problem}"))
-        elif option == "env_file" and path.stat().st_mode & 0o077:
+        elif option == "env_file" and path.exists() and path.stat().st_mode & 0o077:
             draft.warnings.append(f"{path} can be read by other users; if it holds secrets: chmod 600 {path}")
         draft.values[name] = str(path)
 
@@ -165,6 +165,8 @@ def _take_secrets(draft: Draft, session: Session, base: Definition | None) -> No
     names = ("secrets", "env", "env_file", "cwd")
     defaults = Definition._field_defaults if base is None else base._asdict()
     values = {name: draft.values.get(name, defaults[name]) for name in names}
+    if session.fields.get("elsewhere"):
+        return
     if values["secrets"] and draft.values.keys() & {"secrets", "env", "env_file"}:
         draft.warnings += check_secrets(values, session.environment.environ, draft.problems)
 

@@ -42,6 +42,10 @@ def toml_of(document: Document) -> Iterator[str]:
             yield f"[{name}]"
             yield from _pairs(document[name])
             yield ""
+    if "defaults" in document:
+        yield "[defaults]"
+        yield from _pairs(document["defaults"])
+        yield ""
     first = True
     for name, job in document.get("jobs", {}).items():
         if not first:

@@ -13,13 +13,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cronq.cli._command import program_warning
 from cronq.cli._definition import check_name, draft_from, take_layers
 from cronq.cli._errors import Problems, errors_in
 from cronq.cli._fields import FIELDS
 from cronq.cli._layers import LABELS
 from cronq.cli._schedules import read_schedule
 from cronq.cli._session import Session
-from cronq.cli._toml import Document, read_document
+from cronq.cli._toml import Document
 from cronq.errors import CommandError, CronqError, ScheduleError, TimezoneError, UsageError
 from cronq.model import Command, CommandKind, Definition
 from cronq.named_locks import MOST, LockWish, parse_lock
@@ -75,43 +76,50 @@ class JobFile(NamedTuple):
 
     Attributes:
         calendars: Their texts, as they are stored.
+        origin: What its jobs are marked with; None: they are as if added by hand.
     """
 
     label: str
     jobs: tuple[FileJob, ...]
     locks: tuple[LockWish, ...]
     calendars: Mapping[str, str]
+    origin: str | None = "file"
 
 
-def read_job_file(
-    session: Session, path: Path, *, calendars: Mapping[str, str], paths: Mapping[str, str]
+def read_jobs(
+    session: Session,
+    document: Document,
+    folder: Path,
+    *,
+    calendars: Mapping[str, str],
+    paths: Mapping[str, str],
 ) -> JobFile:
-    """Read a file of jobs.
+    """Read a document of jobs.
 
     Args:
-        session: Whose directory, variables and zone apply where the file is silent.
-        path: The file; relative paths in it begin in its folder.
+        session: Whose directory, variables and zone apply where the document is silent.
+        document: What a file holds.
+        folder: Where relative paths in it begin.
         calendars: Those that are stored.
         paths: The PATH that was recorded for each job that there is; kept where the file names none.
 
     Raises:
         Problems: All that is wrong.
     """
-    document = read_document(path, path.name)
-    return _Reader(session, path, document, calendars, paths).read()
+    return _Reader(session, folder, document, calendars, paths).read()
 
 
 class _Reader:
     def __init__(
         self,
         session: Session,
-        path: Path,
+        folder: Path,
         document: Document,
         calendars: Mapping[str, str],
         paths: Mapping[str, str],
     ) -> None:
         self._session = session
-        self._folder = path.absolute().parent
+        self._folder = folder
         self._document = document
         self._stored = calendars
         self._paths = paths
@@ -250,6 +258,8 @@ class _Reader:
         take_layers(draft, session, tz=tz if known_tz else None, now=session.started_at, calendars=calendars)
         draft.values["schedule"] = schedule.text if schedule else ""
         definition = draft.over(Definition(_NOTHING, "", tz=tz))
+        if not session.fields.get("no_check") and (missing := program_warning(definition)):
+            draft.warnings.append(missing)
         times = fire_times(definition, name, calendars)
         paused = values.get("paused")
         return FileJob(
@@ -265,8 +275,10 @@ class _Reader:
         """Return a session in which the options of a job were given in the file's folder."""
         session = Session(self._session.environment._replace(cwd=lambda: self._folder))
         session.__dict__["started_at"] = self._session.started_at
-        fields: dict[str, object] = {"no_check": self._session.fields.get("no_check")}
+        fields = {name: self._session.fields.get(name) for name in ("no_check", "elsewhere")}
         for key, value in values.items():
+            if fields["elsewhere"] and _is_of_machine(key, value):
+                continue
             try:
                 if key in _LISTS:
                     fields[_LISTS[key]] = _texts(key, value)
@@ -323,6 +335,11 @@ def _key_of(error: CronqError, values: Mapping[str, object]) -> str | None:
     if isinstance(error, ScheduleError):
         return "schedule"
     return next((key for key in ("command", "shell", "python") if key in values), None)
+
+
+def _is_of_machine(key: str, value: object) -> bool:
+    """Return whether only the machine that runs a job can say if a value is right."""
+    return (key == "user" and isinstance(value, str)) or (key == "nice" and str(value).startswith("-"))
 
 
 def _unknown(key: str, known: Iterable[str], kind: str) -> UsageError:

@@ -67,14 +67,14 @@ def _stored(session: Session) -> Subject:
 
 
 def _of_file(session: Session, file: str, stored: Subject) -> Subject:
-    from cronq.cli._job_file import read_job_file
+    from cronq.cli._files import read_alone
 
     path = Path(file).expanduser()
     path = path if path.is_absolute() else session.environment.cwd() / path
     if not path.is_file():
         raise UsageError(f"there is no file {plain(str(path))}", hint="`cronq export` writes one")
     session.fields = {"no_check": True}  # nothing is executed
-    read = read_job_file(session, path, calendars=stored.calendars, paths={})
+    read = read_alone(session, path, calendars=stored.calendars)
     wishes = [*(wish for job in read.jobs for wish in job.locks), *read.locks]
     locks = {wish.name: wish.capacity for wish in wishes if wish.capacity is not None}
     return Subject(

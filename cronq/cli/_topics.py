@@ -131,6 +131,12 @@ keys that end in _s; what does not apply is null, never absent.
             next{date label}; show: calendar, with text dates[]{date label};
             add: calendar changed moved[]{name before next_fire_at}; remove: removed[]
   logs      run job attempt lines[]; with -f, one object a line: run job attempt line
+  apply, import   applied kept jobs[]: name action changes[]{field old new} paused
+            takes_over appear[] vanish[] move[]; locks[]{name old new} calendars[];
+            import also: source, file and line of a job, differences[]{file line job
+            about message hint}
+  run       events, one object a line; with --file first file_applied: file added[]
+            changed[] removed[] kept
   run --dry-run   decisions[]: at job decision
   status    scheduler{running pid host since} database{path rule exists logs}
             totals{jobs paused queued running oldest_queued_at}

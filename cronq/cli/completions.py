@@ -24,6 +24,7 @@ FILES = {"bash": "cronq.bash", "zsh": "_cronq", "fish": "cronq.fish"}
 
 _KINDS = {
     "NAME": "jobs",
+    "NAME|FILE": "jobs",
     "NAME SCHEDULE": "job",
     "SCHEDULE|NAME": "jobs",
     "RUN|NAME": "jobs",
@@ -31,11 +32,13 @@ _KINDS = {
     "ZONE": "zones",
     "PATH": "file",
     "FILE": "file",
+    "FILE|DIR": "file",
     "DIR": "directory",
 }
 _ARGUMENTS = {
     "ACTION": ("add", "show", "remove"),
     "INIT": ("init", "github", "gitlab"),
+    "KIND": ("crontab", "systemd"),
     "SHELL": ("bash", "zsh", "fish"),
     "TOPIC|COMMAND": (*TOPICS, *(e.name for e in ENTRIES)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,8 +12,8 @@ from cronq.cli._session import Session
 from cronq.errors import UsageError
 from cronq.model import Outcome
 
-USAGE = "run [--workers N] [--for DURATION] [--until-idle]"
-EXAMPLES = ("cronq run", "cronq run --workers 4 --for 10m")
+USAGE = "run [--file FILE] [--workers N] [--for DURATION] [--until-idle]"
+EXAMPLES = ("cronq run", "cronq run --file cronq.toml --workers 4")
 
 MAX_WORKERS = 10_000
 
@@ -35,6 +36,12 @@ class Output(StrEnum):
 
 def command(
     ctx: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file", metavar="FILE", help="First make the jobs those of this file, as `apply` does."
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option("--workers", metavar="N", help="Runs at a time (default: 32).")
     ] = 32,
@@ -68,6 +75,10 @@ def command(
 
     Only one scheduler runs for a database. The first Ctrl-C, or SIGTERM, starts nothing more and waits for
     what runs; the second stops it.
+
+    With --file the jobs are those of the file, and of no file before it: jobs that an earlier one defined and
+    this one does not name are removed, with their history kept. Jobs that were added by hand stay. If
+    anything in the file is wrong, nothing is changed and nothing starts.
     """
     session = Session.of(ctx)
     from cronq.render.live import make_display
@@ -82,6 +93,11 @@ def command(
         until_idle=until_idle,
         drain_s=parse_duration(drain),
     )
+    if file is not None and dry_run:
+        raise UsageError(
+            "--dry-run looks at the jobs that there are, not at those of --file",
+            hint=f"what the file would change: cronq apply {shlex.quote(file)} --plan --prune",
+        )
     if dry_run:
         from cronq.cli._forecast import answer_forecast
 
@@ -89,6 +105,11 @@ def command(
     from cronq.service import run_scheduler
 
     log_format = LogFormat.JSON if session.options.json else log_format
+    prepare = None
+    if file is not None:
+        from cronq.cli._files import applier
+
+        prepare = applier(session, file, as_json=log_format is LogFormat.JSON)
     display = make_display(log_format, output, session.terminal)
     try:
         return run_scheduler(
@@ -101,6 +122,7 @@ def command(
                 output is Output.ALL or (output is Output.FAIL and outcome is not Outcome.SUCCESS)
             ),
             environ=session.environment.environ,
+            prepare=prepare,
         )
     finally:
         display.close()

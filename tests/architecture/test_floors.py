@@ -35,6 +35,7 @@ FLOORS: dict[str, int] = {
     "cronq.retention": 2,
     "cronq.overdue": 2,
     "cronq.ping_signals": 2,
+    "cronq.importing": 2,
     # The ledger, the only transactions
     "cronq.store": 3,
     # Processes; the doorbell lies lower because a worker without a scheduler rings it
@@ -90,6 +91,8 @@ FORBIDDEN = {
     "cronq.audit": {"cronq.clock", "cronq.store", "cronq.schedule"},
     "cronq.why": {"cronq.clock", "cronq.store", "cronq.schedule"},
     "cronq.overdue": {"cronq.clock", "cronq.store", "cronq.schedule"},
+    # Reading other people's files knows nothing of this machine.
+    "cronq.importing": {"cronq.clock", "cronq.store"},
     # The loop works with any store, workers and clock.
     "cronq.scheduler": {"cronq.store.sqlite", "cronq.worker.pool", "cronq.waiting", "cronq.doorbell"},
     "cronq.store": {"cronq.schedule", "cronq.events"},
