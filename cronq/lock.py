@@ -74,7 +74,7 @@ class Hold:
         try:
             lock.acquire()
         except filelock.Timeout as error:
-            raise _running(self._path) from error
+            raise running(self._path) from error
         except (OSError, NotImplementedError) as error:
             raise StoreFull(
                 f"cannot take the lock {self._path}: {error}", hint="check the folder's permissions"
@@ -139,7 +139,8 @@ def _sign(path: Path) -> None:
         path.write_text(text + "\n", encoding="utf-8")
 
 
-def _running(path: Path) -> SchedulerRunning:
+def running(path: Path) -> SchedulerRunning:
+    """Return the error for a lock that somebody else has."""
     holder = read_holder(path)
     details: tuple[str, ...] = ()
     if holder is not None:

@@ -75,18 +75,29 @@ class Plan(NamedTuple):
     locks: list[tuple[str, int | None, int]]
 
 
-def apply_file(session: Session, store: Store, file: JobFile, *, prune: bool) -> Plan:
+def apply_file(
+    session: Session, store: Store, file: JobFile, *, prune: bool, at: Micros | None = None
+) -> Plan:
     """Make the store hold what the file says, in one transaction; return what was done.
+
+    Args:
+        session: Tells the time, and rings.
+        store: Where the jobs are.
+        file: What they are to be.
+        prune: Remove jobs of a file that this one does not name.
+        at: The instant since when it is to hold; None: now.
 
     Raises:
         StoreBusy: Others kept changing its jobs.
     """
     for _ in range(_TRIES):
-        now = session.environment.now()
+        now = session.environment.now() if at is None else at
         plan = plan_file(store, file, now, prune=prune)
         if plan.unfinished:
             store.change_jobs(plan.unfinished, now=now)
             continue
+        if not (plan.new or plan.changes or plan.calendars or plan.locks):
+            return plan  # nothing is written for nothing
         calendars = tuple(plan.calendars.values())
         if store.apply(plan.new, plan.changes, locks=file.locks, calendars=calendars, now=now):
             session.ring()

@@ -12,6 +12,7 @@ _EXIT_CODES = {
     ExitCode.CONFLICT: "conflict: a name is taken or in use, a scheduler runs already, the run is done",
     ExitCode.STORE: "the database: missing, busy, too new, damaged, full, or not yours",
     ExitCode.BUG: "a bug in cronq",
+    ExitCode.BUDGET: "tick only: its budget was spent, and something due is left to the next tick",
     ExitCode.WAIT_TIMEOUT: "the time of --wait --timeout ran out",
     ExitCode.EXEC_FAILED: "exec only: cronq could not start the command",
     ExitCode.EXEC_CANNOT: "exec only: the command cannot be executed",

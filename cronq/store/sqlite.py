@@ -13,7 +13,7 @@ from pathlib import Path
 from cronq.errors import UsageError
 from cronq.model import Micros
 from cronq.store.base import Copy
-from cronq.store.connection import connect, mapped_errors, serve_scheduler
+from cronq.store.connection import Connection, connect, mapped_errors, serve_scheduler
 from cronq.store.location import Place
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
@@ -29,7 +29,17 @@ def open_store(
     for_scheduler: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> SqliteStore:
-    """Open the ledger at a place.
+    """Open the ledger at a place; see `open_connection`."""
+    connection = open_connection(
+        place, create=create, read_only=read_only, for_scheduler=for_scheduler, environ=environ
+    )
+    return SqliteStore(connection, place)
+
+
+def open_connection(
+    place: Place, *, create: bool, read_only: bool, for_scheduler: bool, environ: Mapping[str, str]
+) -> Connection:
+    """Return a connection to the ledger at a place.
 
     Args:
         place: Found by `cronq.store.location.find_place`.
@@ -49,7 +59,7 @@ def open_store(
         except BaseException:
             connection.close()
             raise
-    return SqliteStore(connection, place)
+    return connection
 
 
 class SqliteStore(HistorySide, SchedulerSide, RetentionSide):

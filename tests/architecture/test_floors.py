@@ -55,6 +55,8 @@ FLOORS: dict[str, int] = {
     "cronq.pruning": 5,
     "cronq.sweep": 5,
     "cronq.aside": 5,
+    "cronq.ticking": 5,
+    "cronq.wish": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,
@@ -159,9 +161,8 @@ def test_module_does_not_import_what_it_must_not_know(package: str) -> None:
 
 
 def test_table_has_no_rooms_that_do_not_exist() -> None:
-    planned = {"cronq.report"}
     for package in FLOORS:
-        assert package in planned or any(is_within(module, package) for module in MODULES), package
+        assert any(is_within(module, package) for module in MODULES), package
 
 
 def test_modules_do_not_import_one_another_in_a_circle() -> None:
