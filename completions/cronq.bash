@@ -233,6 +233,11 @@ _cronq() {
         'tick --db') _cronq_kind file; return ;;
         'tick --tz') _cronq_kind zones; return ;;
         'tick --color') _cronq_words "auto always never"; return ;;
+        'state -o' | 'state --output') _cronq_kind file; return ;;
+        'state --file') _cronq_kind file; return ;;
+        'state --db') _cronq_kind file; return ;;
+        'state --tz') _cronq_kind zones; return ;;
+        'state --color') _cronq_words "auto always never"; return ;;
         'lock --holders') return ;;
         'lock --timeout') return ;;
         'lock --db') _cronq_kind file; return ;;
@@ -272,7 +277,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why status tick lock check exec backup restore audit doctor prune init completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export calendars show runs logs why status tick state lock check exec backup restore audit doctor prune init completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -333,6 +338,9 @@ _cronq() {
         tick)
             if [[ $cur == -* ]]; then _cronq_words "--file --state --on-missing --max-age --budget --drain --now --only --fail-on --dry-run --wait --workers --output --junit --logs --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
+        state)
+            if [[ $cur == -* ]]; then _cronq_words "-o --output --file --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "export import merge"; fi
+            ;;
         lock)
             if [[ $cur == -* ]]; then _cronq_words "--holders --timeout --remove --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
@@ -364,7 +372,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs why status tick lock check exec backup restore audit doctor prune init completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export calendars show runs logs why status tick state lock check exec backup restore audit doctor prune init completion help"; fi
             ;;
     esac
 }

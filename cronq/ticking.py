@@ -22,7 +22,7 @@ from cronq.model import Attempt, AttemptEnd, AttemptStart, Micros, Outcome, Run
 from cronq.scheduler import HURRIED_KILL_S, Options, Scheduler
 from cronq.service import assembled, tail_of, turn
 from cronq.store import Place
-from cronq.store.sqlite_tick import Beginning, TickStore, open_tick_store
+from cronq.store.sqlite_tick import TickStore, open_tick_store
 from cronq.waiting import SystemClock
 from cronq.wish import Wish
 from cronq.worker import kernel
@@ -84,13 +84,13 @@ def run_tick(
         stack.callback(store.close)
         stack.callback(lock.hold(place.lock))
         store.check()
-        beginning = store.begin()
+        store.begin()
         prepare(store)
         store.limit(wish.limits)
         if store.has_anything_to_do():
-            done = _worked(place, store, wish, beginning, began, tell, wants_tail, environ)
+            done = _worked(place, store, wish, began, tell, wants_tail, environ)
         else:
-            done = Done(ExitCode.OK, store.rows(beginning))
+            done = Done(ExitCode.OK, store.rows())
         report(store, done)
         return done
 
@@ -99,7 +99,6 @@ def _worked(
     place: Place,
     store: TickStore,
     wish: Wish,
-    beginning: Beginning,
     began: float,
     tell: events.Sink,
     wants_tail: Callable[[Outcome], bool],
@@ -131,7 +130,7 @@ def _worked(
         code = turn(scheduler, bell)
     is_spent = wish.budget_s is not None and clock.monotonic() - began >= wish.budget_s
     left = bool(store.due_left()) or store.is_queued_at(own_clock.now())
-    return Done(code, store.rows(beginning), is_spent and (left or bool(store.cut)), frozenset(store.cut))
+    return Done(code, store.rows(), is_spent and (left or bool(store.cut)), frozenset(store.cut))
 
 
 class ShiftedClock:

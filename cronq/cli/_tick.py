@@ -14,6 +14,7 @@ from cronq.model import Micros
 if TYPE_CHECKING:
     from cronq.cli._session import Session
     from cronq.report.verdict import FailOn
+    from cronq.store import Place
     from cronq.wish import Wish
 
 DEFAULT_FILE = "cronq.toml"
@@ -68,7 +69,9 @@ class Asked(NamedTuple):
 def tick(session: Session, typed: Typed) -> int:
     """Run one tick; return the exit code."""
     asked = read(session, typed)
-    if asked.state is None and not typed.dry_run and _is_idle(session, asked):
+    if asked.state is not None:
+        session.place = place_of(asked.state, session.place if session.options.db else None)
+    if not typed.dry_run and _is_idle(session, asked):
         return _answer_idle(session, asked)
     from cronq.cli._tick_work import dry_run, work
 
@@ -206,7 +209,17 @@ def _is_idle(session: Session, asked: Asked) -> bool:
     place = session.place
     if not place.database.exists():
         return False
+    text = None
+    if asked.state is not None:
+        from cronq.keeping import belongs, read_file
+
+        text = read_file(asked.state)
+        # What was running then may have ended since, and its worker has written it to the ledger alone.
+        if text is None or " state=running " in text:
+            return False
     with closing(open_tick_store(place, read_only=True, environ=session.environment.environ)) as store:
+        if text is not None and not belongs(store, text):
+            return False
         if asked.file is not None and not is_brought_in(session, store, asked.file):
             return False
         store.limit(asked.wish.limits)
@@ -219,9 +232,25 @@ def _is_idle(session: Session, asked: Asked) -> bool:
     return True
 
 
+def place_of(state: Path, named: Place | None) -> Place:
+    """Return where the ledger of a portable state is: at the place that was named, else beside the state."""
+    if named:
+        return named
+    from cronq.store.location import Place
+
+    database = state.resolve().with_name(f"{state.name}.db")
+    return Place(database, database.with_name(f"{database.name}.logs"), "--state")
+
+
 def _answer_idle(session: Session, asked: Asked) -> int:
     from cronq.cli._tick_told import tell_tick
     from cronq.report.cases import Tick
 
-    tell_tick(session, Tick(asked.wish.now), ExitCode.OK)
-    return int(ExitCode.OK)
+    tick, code = Tick(asked.wish.now), ExitCode.OK
+    if asked.junit is not None or asked.logs is not None:
+        from cronq.cli._tick_files import write_files
+
+        if not write_files(session, None, asked, tick, ()):
+            code = ExitCode.FAILED
+    tell_tick(session, tick, code)
+    return int(code)

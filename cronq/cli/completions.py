@@ -35,6 +35,7 @@ _KINDS = {
 }
 _ARGUMENTS = {
     "ACTION": ("add", "show", "remove"),
+    "export|import|merge": ("export", "import", "merge"),
     "SHELL": ("bash", "zsh", "fish"),
     "TOPIC|COMMAND": (*TOPICS, *(e.name for e in ENTRIES)),
 }

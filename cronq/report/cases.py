@@ -80,6 +80,17 @@ class Tick(NamedTuple):
         return found
 
 
+def by_row(cases: Iterable[Case]) -> list[Case]:
+    """Return cases in which fire times that one row accounts for are one again: what people read."""
+    found: list[Case] = []
+    for case in cases:
+        if found and found[-1].run_id == case.run_id:
+            found[-1] = found[-1]._replace(fire_count=found[-1].fire_count + case.fire_count)
+        else:
+            found.append(case)
+    return found
+
+
 def case_of(run: Run, attempt: Attempt | None, cut: Iterable[int] = ()) -> Case:
     """Return the case of a run that is done."""
     started = None if run.outcome in UNSTARTED else run.started_at

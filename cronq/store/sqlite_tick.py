@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 from cronq.clock import now_us
-from cronq.model import Attempt, AttemptEnd, AttemptKey, Claim, Micros, Outcome, Run
-from cronq.plan import after_attempt
+from cronq.model import (
+    Attempt,
+    AttemptEnd,
+    AttemptKey,
+    AttemptStart,
+    Claim,
+    Micros,
+    Outcome,
+    Run,
+)
+from cronq.plan import Launch, after_attempt
 from cronq.store import queries_tick as own
 from cronq.store.base import DueJob, Held
 from cronq.store.connection import Connection
 from cronq.store.location import Place
-from cronq.store.sqlite import SqliteStore, open_connection
+from cronq.store.sqlite import open_connection
+from cronq.store.sqlite_portable import PortableStore
 from cronq.store.sqlite_rows import run_and_attempt
 
 
@@ -41,12 +52,31 @@ class Beginning(NamedTuple):
     open: tuple[int, ...]
 
 
-class TickStore(SqliteStore):
+ANY = "*"
+"""In the place of a job's name: all of them."""
+
+
+class Draft(Protocol):
+    """A text that will tell of what is being written."""
+
+    def put(self) -> None:
+        """Let it take its place."""
+
+    def discard(self) -> None:
+        """Forget it."""
+
+
+Keep = Callable[["TickStore", Collection[str] | None], Draft | None]
+"""Drafts a portable state, given the jobs that were touched (None: any); None: it says nothing new."""
+
+
+class TickStore(PortableStore):
     """The store of one tick; to be limited before the loop looks at it.
 
     Attributes:
         time: Tells wall time as the tick sees it.
         cut: Numbers of the runs that were stopped because the time of the tick was over.
+        keep: Drafts the portable state, if there is one, before what it tells of is durable.
     """
 
     time: Callable[[], Micros] = staticmethod(now_us)
@@ -57,7 +87,10 @@ class TickStore(SqliteStore):
     def __init__(self, connection: Connection, place: Place) -> None:
         super().__init__(connection, place)
         self.cut: set[int] = set()
+        self.beginning = Beginning(0, ())
+        self.keep: Keep | None = None
         self._claims: dict[AttemptKey, Claim] = {}
+        self._touched: set[str] = set()
 
     def limit(self, limits: Limits) -> None:
         """Say what this tick is about. Raises: JobNotFound: A name is none."""
@@ -119,7 +152,43 @@ class TickStore(SqliteStore):
         """Give each worker the next available run."""
         claims = super().claim(workers, boot_id, now=now)
         self._claims |= {claim.key: claim for claim in claims}
+        self._touched |= {claim.run.job for claim in claims}
         return claims
+
+    def launch(self, launches: Sequence[Launch], *, now: Micros) -> list[Run]:
+        """Insert the runs of each decision and move its watermark."""
+        self._touched |= {launch.job.name for launch in launches}
+        return super().launch(launches, now=now)
+
+    def record(self, starts: Sequence[AttemptStart], ends: Sequence[AttemptEnd]) -> list[Run]:
+        """Write what became of attempts."""
+        runs = super().record(starts, ends)
+        self._touched |= {run.job for run in runs}
+        return runs
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make one transaction of the block, and of the portable state that tells of it."""
+        draft = None
+        try:
+            with super().together():
+                yield
+                if self._touched and self.keep is not None:
+                    draft = self.keep(self, None if ANY in self._touched else self._touched)
+        except BaseException:
+            if draft is not None:
+                draft.discard()
+            raise
+        self._touched.clear()
+        if draft is not None:
+            draft.put()
+
+    def keep_all(self) -> None:
+        """Let the portable state, if there is one, tell of all that there is."""
+        if self.keep is None:
+            return
+        with self.together():
+            self._touched.add(ANY)
 
     def ask_stops(self, keys: Sequence[AttemptKey], reason: str) -> None:  # noqa: ARG002
         """Record that attempts are cancelled, before anything is done to them: there may be no later.
@@ -146,14 +215,14 @@ class TickStore(SqliteStore):
 
     # What it did
 
-    def begin(self) -> Beginning:
-        """Return what there is now, for `rows` at the end."""
+    def begin(self) -> None:
+        """Remember what there is now, for `rows` at the end."""
         (last,) = self._one(own.TICK_LAST)
-        return Beginning(last, tuple(run_id for (run_id,) in self._all(own.TICK_OPEN)))
+        self.beginning = Beginning(last, tuple(run_id for (run_id,) in self._all(own.TICK_OPEN)))
 
-    def rows(self, beginning: Beginning) -> list[tuple[Run, Attempt | None]]:
-        """Return the runs that were made since, or were open then, each with its last attempt."""
-        values = {"last": beginning.last, "open": json.dumps(beginning.open)}
+    def rows(self) -> list[tuple[Run, Attempt | None]]:
+        """Return the runs that were made since it began, or were open then, each with its last attempt."""
+        values = {"last": self.beginning.last, "open": json.dumps(self.beginning.open)}
         return [run_and_attempt(row) for row in self._all(own.TICK_ROWS, values)]
 
 

@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "cronq.why": 2,
     "cronq.plan": 2,
     "cronq.retention": 2,
+    "cronq.portable": 2,
     # The ledger, the only transactions
     "cronq.store": 3,
     # Processes; the doorbell lies lower because a worker without a scheduler rings it
@@ -56,6 +57,7 @@ FLOORS: dict[str, int] = {
     "cronq.sweep": 5,
     "cronq.aside": 5,
     "cronq.ticking": 5,
+    "cronq.keeping": 5,
     "cronq.wish": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
