@@ -11,16 +11,15 @@ import json
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cronq import clock
 from cronq.errors import SchedulerRunning, StoreFull, StoreUntrusted
 from cronq.model import SECOND, Micros
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who said that they hold the lock.
 
     Attributes:

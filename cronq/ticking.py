@@ -19,6 +19,7 @@ from cronq import clock, events, lock
 from cronq.clock import Clock
 from cronq.errors import ExitCode
 from cronq.model import Attempt, AttemptEnd, AttemptStart, Micros, Outcome, Run
+from cronq.rezone import follow_zone_data
 from cronq.scheduler import HURRIED_KILL_S, Options, Scheduler
 from cronq.service import assembled, tail_of, turn
 from cronq.store import Place
@@ -86,6 +87,8 @@ def run_tick(
         store.check()
         store.begin()
         prepare(store)
+        for message in follow_zone_data(store, wish.now):
+            tell(events.Notice(wish.now, "info", message))
         store.limit(wish.limits)
         if store.has_anything_to_do():
             done = _worked(place, store, wish, began, tell, wants_tail, environ)

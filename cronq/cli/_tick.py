@@ -90,7 +90,6 @@ def tick(session: Session, typed: Typed) -> int:
 def read(session: Session, typed: Typed) -> Asked:
     """Return what the options say. Raises: UsageError: All that is wrong with them, at once."""
     from cronq.report.verdict import FailOn, read_fail_on
-    from cronq.schedule.duration import parse_duration
     from cronq.wish import DRAIN_S, Wish
 
     problems: list[CronqError] = []
@@ -102,6 +101,11 @@ def read(session: Session, typed: Typed) -> Asked:
             message = error.message if error.message.startswith("--") else f"{option}: {error.message}"
             problems.append(type(error)(message, hint=error.hint, text=error.text, span=error.span))
             return None
+
+    def seconds(text: str) -> float:
+        from cronq.schedule.duration import parse_duration
+
+        return parse_duration(text)
 
     def instant(text: str) -> Micros:
         from cronq.schedule.instant import parse_instant
@@ -132,15 +136,15 @@ def read(session: Session, typed: Typed) -> Asked:
         problems.append(UsageError(f"--workers must be 1 to {MAX_WORKERS}, not {typed.workers}"))
     wish = Wish(
         now,
-        tried("--budget", parse_duration, typed.budget),
-        DRAIN_S if typed.drain is None else tried("--drain", parse_duration, typed.drain) or 0.0,
+        tried("--budget", seconds, typed.budget),
+        DRAIN_S if typed.drain is None else tried("--drain", seconds, typed.drain) or 0.0,
         tuple(dict.fromkeys(name for text in typed.only for name in text.split(","))),
-        tried("--max-age", parse_duration, typed.max_age),
+        tried("--max-age", seconds, typed.max_age),
         typed.workers,
         0 if session.environment.now is now_us else session.environment.now() - now_us(),
     )
     fail_on = tried("--fail-on", read_fail_on, typed.fail_on)
-    wait_s = tried("--wait", parse_duration, typed.wait)
+    wait_s = tried("--wait", seconds, typed.wait)
     state = None if typed.state is None else _path(session, typed.state)
     try:
         file = _file(session, typed, needs_one=state is not None)
@@ -202,8 +206,7 @@ def _is_idle(session: Session, asked: Asked) -> bool:
     """
     from contextlib import closing
 
-    from cronq.cli._tick_file import is_brought_in
-    from cronq.schedule.zones import tzdata_version
+    from cronq.cli._tick_file import has_same_zones, is_brought_in
     from cronq.store.sqlite_tick import open_tick_store
 
     place = session.place
@@ -223,7 +226,7 @@ def _is_idle(session: Session, asked: Asked) -> bool:
         if asked.file is not None and not is_brought_in(session, store, asked.file):
             return False
         store.limit(asked.wish.limits)
-        if store.has_anything_to_do() or store.fact("tzdata") not in {None, tzdata_version().version}:
+        if store.has_anything_to_do() or not has_same_zones(store):
             return False
     from cronq.lock import is_held, running
 

@@ -13,7 +13,7 @@ from cronq.cli._applying import apply_file
 from cronq.cli._change import settle
 from cronq.cli._job_file import JobFile, read_job_file
 from cronq.cli._tick_cases import tick_of
-from cronq.cli._tick_file import note_brought_in
+from cronq.cli._tick_file import note_brought_in, note_zones
 from cronq.cli._tick_files import write_files
 from cronq.cli._tick_told import tell_tick
 from cronq.errors import ExitCode, StateUnreadable
@@ -48,6 +48,7 @@ def work(session: Session, asked: Asked) -> int:
         nonlocal code
         tick = tick_of(session, store, asked.wish.now, done)
         store.keep_all()
+        note_zones(store)
         code = done.code or exit_code(tick, asked.fail_on)
         if not write_files(session, store, asked, tick, [run for run, _ in done.rows]):
             code = code or ExitCode.FAILED

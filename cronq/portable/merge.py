@@ -76,7 +76,8 @@ def _runs(
     still_open: list[OpenRun] = []
     for (at, _), found in sorted(by_at.items(), key=lambda item: item[0]):
         runs = list(dict.fromkeys(run for _, run in found))
-        chosen = min(runs, key=_preference)
+        is_one_line = len({_identity(run) for run in runs}) == 1
+        chosen = max(runs, key=_lateness) if is_one_line else min(runs, key=_preference)
         if text := _disagreement(runs):
             conflicts.append(Conflict(ahead.name, text, at))
         elif len(found) == 1 and found[0][0] is behind and _is_forgotten(chosen, ahead):
@@ -116,6 +117,13 @@ def _is_forgotten(run: DoneRun | OpenRun, ahead: JobState) -> bool:
 
 def _identity(run: DoneRun | OpenRun) -> _Identity:
     return (run.at, run.run_id, run.queued_at)
+
+
+def _lateness(run: DoneRun | OpenRun) -> tuple[bool, int, bool, tuple[int, ...]]:
+    """Order what is known of one run, the latest last: an attempt that ended is behind its claim."""
+    if isinstance(run, DoneRun):
+        return (True, run.attempt, True, tuple(-number for number in _preference(run)))
+    return (False, run.attempt, run.state is State.QUEUED, (run.failures, run.claimed_at or 0))
 
 
 def _preference(run: DoneRun | OpenRun) -> tuple[int, int, int, Micros, int]:

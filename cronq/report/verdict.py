@@ -7,7 +7,6 @@ from typing import NamedTuple
 from cronq.errors import ExitCode, UsageError
 from cronq.model import Outcome
 from cronq.report.cases import Case, Tick
-from cronq.schedule.duration import parse_duration
 
 
 class FailOn(NamedTuple):
@@ -24,6 +23,8 @@ class FailOn(NamedTuple):
 
 def read_fail_on(text: str) -> FailOn:
     """Return what `missed,skipped,late=10m` asks for. Raises: UsageError."""
+    from cronq.schedule.duration import parse_duration
+
     found = FailOn()
     for word in text.split(","):
         name, equals, value = word.strip().partition("=")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from cronq.model import UNSTARTED, Definition, Job, Micros, Outcome, Run, State, Trigger
@@ -20,6 +19,8 @@ _FIRE_TIMES = frozenset({Trigger.SCHEDULE, Trigger.CATCH_UP})
 
 def digest_of(definition: Definition) -> str:
     """Return a digest of a definition, without what differs from one checkout to another."""
+    import hashlib  # late: it is slow to come, and a tick in which nothing is due needs none
+
     document = document_from_definition(definition._replace(cwd="/", path=""))
     return hashlib.sha256(document.encode()).hexdigest()[:16]
 

@@ -122,6 +122,19 @@ def test_modules_that_a_command_imports(home: Path, arguments: tuple[str, ...]) 
     assert len(found) <= MODULES[arguments], found
 
 
+TICK_MODULES = 56
+"""Of `cronq tick` with nothing due: no schedule, no scheduler, no worker."""
+
+
+@pytest.mark.parametrize("jobs", [1, 200])
+def test_modules_that_a_tick_with_nothing_due_imports(home: Path, jobs: int) -> None:
+    text = "".join(f'[jobs.job-{n}]\nschedule = "0 0 1 1 *"\nshell = "true"\n' for n in range(jobs))
+    (home / "cronq.toml").write_text(text)
+    modules_after(home, "tick")
+    found = sorted(name for name in modules_after(home, "tick") if name.split(".")[0] == "cronq")
+    assert len(found) <= TICK_MODULES, found
+
+
 # System calls: a short run and a longer one of the real program, so that what starting costs falls out.
 FEW, MANY = 10, 70
 
