@@ -176,6 +176,7 @@ class Definition(NamedTuple):
         user: Who executes it; only a scheduler of root can do that.
         locks: Named locks that a run holds while it is running, sorted.
         secrets: Variables whose values are masked in the output, sorted.
+        tags: Words by which jobs are chosen together, sorted.
     """
 
     command: Command
@@ -220,6 +221,7 @@ class Definition(NamedTuple):
     user: str | None = None
     locks: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):

@@ -20,6 +20,7 @@ class Wish(NamedTuple):
         budget_s: Nothing is started after this long; None: there is no bound.
         drain_s: How long what runs then may go on.
         only: Names of the jobs that it is about; empty: all.
+        tags: Of those, only jobs with one of these; empty: all.
         max_age_s: See `Limits`.
         slots: Runs at a time.
         offset: How far `now` was from the machine's own time.
@@ -29,6 +30,7 @@ class Wish(NamedTuple):
     budget_s: float | None = None
     drain_s: float = DRAIN_S
     only: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     max_age_s: float | None = None
     slots: int = 32
     offset: Micros = 0
@@ -37,4 +39,4 @@ class Wish(NamedTuple):
     def limits(self) -> Limits:
         """What the loop may see."""
         waits_s = WAITS_S if self.budget_s is None else self.budget_s
-        return Limits(self.now, self.now + round(waits_s * SECOND), self.only, self.max_age_s)
+        return Limits(self.now, self.now + round(waits_s * SECOND), self.only, self.tags, self.max_age_s)

@@ -194,6 +194,10 @@ def definition_options(
             "--secret", metavar="K", help="Mask the value of this variable in output; may be repeated."
         ),
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A word to choose jobs by; may be repeated."),
+    ] = None,
     nice: Annotated[
         Text, typer.Option("--nice", metavar="N", help="Niceness, -20 to 19; below 0 only root.")
     ] = None,

@@ -36,6 +36,7 @@ class Typed(NamedTuple):
     drain: str | None
     now: str | None
     only: tuple[str, ...]
+    tags: tuple[str, ...]
     fail_on: str | None
     dry_run: bool
     wait: str | None
@@ -138,7 +139,8 @@ def read(session: Session, typed: Typed) -> Asked:
         now,
         tried("--budget", seconds, typed.budget),
         DRAIN_S if typed.drain is None else tried("--drain", seconds, typed.drain) or 0.0,
-        tuple(dict.fromkeys(name for text in typed.only for name in text.split(","))),
+        _several(typed.only),
+        _several(typed.tags),
         tried("--max-age", seconds, typed.max_age),
         typed.workers,
         0 if session.environment.now is now_us else session.environment.now() - now_us(),
@@ -163,6 +165,10 @@ def read(session: Session, typed: Typed) -> Asked:
         None if typed.junit is None else _path(session, typed.junit),
         None if typed.logs is None else _path(session, typed.logs),
     )
+
+
+def _several(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for text in texts for word in text.split(",")))
 
 
 def _let_it_be(session: Session, now: Micros) -> None:

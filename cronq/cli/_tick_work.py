@@ -44,6 +44,10 @@ def work(session: Session, asked: Asked) -> int:
     display = make_display("json" if session.options.json else "auto", asked.output, session.terminal)
     code = ExitCode.OK
 
+    def begin(store: TickStore) -> None:
+        prepare(session, store, asked)
+        keep(store, asked.state)
+
     def report(store: TickStore, done: Done) -> None:
         nonlocal code
         tick = tick_of(session, store, asked.wish.now, done)
@@ -59,7 +63,7 @@ def work(session: Session, asked: Asked) -> int:
         run_tick(
             session.place,
             asked.wish,
-            prepare=lambda store: prepare(session, store, asked),
+            prepare=begin,
             report=report,
             tell=_disarmed(display) if session.environment.environ.get("GITHUB_ACTIONS") else display.event,
             wants_tail=lambda outcome: (
@@ -108,8 +112,12 @@ def prepare(session: Session, store: TickStore, asked: Asked) -> None:
         take_over(session, store, asked.state, asked.file)
     bring_in(session, store, asked.file, asked.since)
     note_brought_in(session, store, asked.file)
-    if asked.state is not None:
-        store.keep = Keeper(asked.state).draft
+
+
+def keep(store: TickStore, state: Path | None) -> None:
+    """Keep the portable state, if there is one, from now on."""
+    if state is not None:
+        store.keep = Keeper(state).draft
         # Before anything is started: a place that cannot be written is found out now.
         store.keep_all()
 

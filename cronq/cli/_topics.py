@@ -142,9 +142,9 @@ keys that end in _s; what does not apply is null, never absent.
             add: calendar changed moved[]{name before next_fire_at}; remove: removed[]
   logs      run job attempt lines[]; with -f, one object a line: run job attempt line
   run --dry-run   decisions[]: at job decision
-  tick      one object a line: the events of run, and at the end event=tick at fire_times
-            outcomes{} waiting budget_spent duration_s exit_code; with --dry-run
-            decisions[]: at job decision
+  tick      one object a line: the events of run, and at the end event=tick at
+            fire_times outcomes{} waiting budget_spent duration_s exit_code; with
+            --dry-run decisions[]: at job decision
   state     runs jobs[]: name definition firing{} cursor paused_at done[]{fire_time run
             outcome} open[]{fire_time run state}; merge: jobs conflicts[]{job fire_time
             conflict}; import: moved[] kept[]

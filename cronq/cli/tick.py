@@ -52,6 +52,10 @@ def command(
         list[str] | None,
         typer.Option("--only", metavar="NAME", help="Look at this job alone; may be repeated."),
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Look only at jobs with this tag; may be repeated."),
+    ] = None,
     fail_on: Annotated[
         Text,
         typer.Option(
@@ -100,6 +104,7 @@ def command(
             drain=drain,
             now=now,
             only=tuple(only or ()),
+            tags=tuple(tags or ()),
             fail_on=fail_on,
             dry_run=dry_run,
             wait=wait,

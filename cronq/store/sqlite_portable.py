@@ -30,8 +30,11 @@ class PortableStore(SqliteStore):
 
     def describe(self) -> Document:
         """Return all jobs, their newest done runs, and what is open."""
-        jobs = self._readable(self._all(own.PORTABLE_JOBS), rows.job_from_row)
-        return Document({job.name: self._described(job, ()) for job in jobs}, self.runs_given())
+        return Document({job.name: self._described(job, ()) for job in self.all_jobs()}, self.runs_given())
+
+    def all_jobs(self) -> list[Job]:
+        """Return all jobs that can be read, by name."""
+        return self._readable(self._all(own.PORTABLE_JOBS), rows.job_from_row)
 
     def described(self, names: Sequence[str], before: Document) -> Document:
         """Return a state in which these jobs are described anew; those that were removed are gone."""

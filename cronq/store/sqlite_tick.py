@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from cronq.clock import now_us
+from cronq.errors import JobNotFound
 from cronq.model import (
     Attempt,
     AttemptEnd,
@@ -36,12 +37,14 @@ class Limits(NamedTuple):
         due_until: Fire times after this belong to the next tick.
         waits_until: Runs that become available later than this are left to the next tick.
         only: Names of the jobs that it is about; empty: all of them.
+        tags: Of those, only jobs with one of these; empty: all of them.
         max_age_s: Misfires that are older are missed, whatever their jobs allow; None: as they allow.
     """
 
     due_until: Micros
     waits_until: Micros
     only: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     max_age_s: float | None = None
 
 
@@ -96,8 +99,15 @@ class TickStore(PortableStore):
         """Say what this tick is about. Raises: JobNotFound: A name is none."""
         self.limits = limits
         self.left_alone = ()
-        if limits.only:
-            chosen = {job.id for job in self.named_jobs(limits.only)}
+        if limits.only or limits.tags:
+            jobs = self.named_jobs(limits.only) if limits.only else self.all_jobs()
+            tags = frozenset(limits.tags)
+            chosen = {job.id for job in jobs if not tags or not tags.isdisjoint(job.definition.tags)}
+            if not chosen:
+                raise JobNotFound(
+                    f"no job has the tag {', '.join(f'`{tag}`' for tag in limits.tags)}",
+                    hint="which jobs have which: cronq export",
+                )
             self.left_alone = [job_id for job_id, _ in self._all(own.TICK_JOBS) if job_id not in chosen]
 
     def has_anything_to_do(self) -> bool:

@@ -166,7 +166,7 @@ def check(found: Fortnight) -> None:
     assert found.codes[1] > 0
 
 
-@pytest.mark.parametrize("mode", ["database", "same runner", "other runners"])
+@pytest.mark.parametrize("mode", ["database", "other runners"])
 def test_fortnight(project: Project, mode: str) -> None:
     play(project, mode, seed=6, every=timedelta(hours=11))
 

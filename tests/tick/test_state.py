@@ -70,6 +70,29 @@ def test_lost_state_begins_anew_or_is_refused(project: Project) -> None:
     assert project.witnessed == ["hourly 2026-05-01T13:00:00Z"]
 
 
+@pytest.mark.parametrize("keeps_ledger", [True, False], ids=["same runner", "other runner"])
+def test_dry_run_leaves_state_and_ledger_alone(project: Project, keeps_ledger: bool) -> None:
+    project.jobs(HOURLY)
+    project.tick("2026-05-01T10:30Z", *STATE)
+    if not keeps_ledger:
+        forget_ledger(project)
+    before = {path.name: path.read_bytes() for path in project.folder.glob("cursor*") if path.is_file()}
+    done = project.run("tick", *STATE, "--now", "2026-05-01T12:30Z", "--dry-run")
+    assert [line.split("\t")[2] for line in done.out.splitlines()] == ["run (catch-up)"] * 2
+    after = {path.name: path.read_bytes() for path in project.folder.glob("cursor*") if path.is_file()}
+    assert after == before
+
+
+def test_state_that_cannot_be_written_starts_nothing(project: Project) -> None:
+    project.jobs(HOURLY)
+    project.tick("2026-05-01T10:30Z", *STATE)
+    (project.folder / "cursor").rename(project.folder / "kept")
+    (project.folder / "cursor").mkdir()
+    done = project.run("tick", *STATE, "--now", "2026-05-01T12:30Z")
+    assert done.code == 5
+    assert project.witnessed == []
+
+
 def damaged(text: str) -> dict[str, str]:
     body, seal = text.rsplit("sha256 ", 1)
     return {

@@ -143,6 +143,23 @@ def test_only_leaves_the_others_due(project: Project) -> None:
     assert "did you mean `other`?" in done.err
 
 
+def test_tag_leaves_jobs_without_it_due(project: Project) -> None:
+    project.jobs(
+        HOURLY + '[jobs.quick]\nschedule = "0 * * * *"\ntag = ["fast", "small"]\n@witness\n'
+        '[jobs.slow]\nschedule = "0 * * * *"\ntag = "big"\n@witness\n'
+    )
+    project.tick("2026-05-01T10:30Z", *DB)
+    project.tick("2026-05-01T11:05Z", *DB, "--tag", "fast,big", "--only", "quick,hourly")
+    assert project.witnessed == ["quick 2026-05-01T11:00:00Z"]
+    project.tick("2026-05-01T11:06Z", *DB, "--tag", "big")
+    assert project.witnessed[1:] == ["slow 2026-05-01T11:00:00Z"]
+    assert project.run("list", *DB[:2], "--tag", "small", "-q").out == "quick\n"
+    assert 'tag = ["fast", "small"]' in project.run("export", *DB[:2]).out
+    done = project.run("tick", *DB, "--tag", "none-such")
+    assert done.code == 3
+    assert "none-such" in done.err
+
+
 def test_dry_run_prints_decisions_and_changes_nothing(project: Project) -> None:
     project.jobs(HOURLY)
     project.tick("2026-05-01T10:30Z", *DB)

@@ -50,6 +50,7 @@ def test_document_of_everything_set_comes_back() -> None:
         user="nobody",
         locks=("db", "gpu"),
         secrets=("TOKEN",),
+        tags=("ci", "night"),
     )
     assert definition_from_document(document_from_definition(full)) == full
 
@@ -66,6 +67,7 @@ FORMAT_3 = (
     "user",
     "locks",
     "secrets",
+    "tags",
 )
 LATER = FORMAT_2 + FORMAT_3
 """Fields that format 1 did not have."""
