@@ -11,6 +11,7 @@ ledger is one step ahead, with claims of which nothing was started.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from cronq.store.sqlite_portable import PortableStore
 
 FACT = "state"
 FACT_BEFORE = "state before"
+_DRAFT = ".draft-"
 _MOST_BYTES = 256 * 1024 * 1024
 
 
@@ -86,7 +88,7 @@ class Draft:
         self._path, self._what = path, what
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            fd, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            fd, name = mkstemp(dir=path.parent, prefix=f".{path.name}{_DRAFT}")
             self._name = Path(name)
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -121,6 +123,9 @@ class Keeper:
     def __init__(self, path: Path) -> None:
         """Keep the state at a path, which is resolved: the file behind a link is the state."""
         self.path = path.resolve()
+        # Those of killed ticks: nobody else writes drafts of it while the lock is held.
+        for stray in self.path.parent.glob(f".{glob.escape(self.path.name)}{_DRAFT}*"):
+            stray.unlink(missing_ok=True)
         self._document: Document | None = None
         self._text = read_file(self.path)
 

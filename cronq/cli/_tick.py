@@ -72,6 +72,12 @@ def tick(session: Session, typed: Typed) -> int:
     asked = read(session, typed)
     if asked.state is not None:
         session.place = place_of(asked.state, session.place if session.options.db else None)
+    if asked.file is None and not session.place.database.exists():
+        looked = "" if session.options.db else f"neither {session.environment.cwd() / DEFAULT_FILE} nor "
+        raise UsageError(
+            f"there are no jobs: {looked or 'no '}database at {session.place.database}",
+            hint="name the file of jobs with --file",
+        )
     if not typed.dry_run and _is_idle(session, asked):
         return _answer_idle(session, asked)
     from cronq.cli._tick_work import dry_run, work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,6 +43,8 @@ def write_files(
             Draft(asked.junit.resolve(), junit(tick), "the report").put()
         if asked.logs is not None:
             make_folder(asked.logs)
+            if not asked.logs.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
             if store is not None:
                 for run in runs:
                     _copy_logs(session, store, run, asked.logs)

@@ -162,6 +162,8 @@ def bring_in(session: Session, store: Store, path: Path, since: Micros | None) -
     overviews = store.overviews(recent=0)
     paths = {one.job.name: one.job.definition.path for one in overviews}
     read = read_job_file(session, path, calendars=store.calendars(), paths=paths)
+    if not read.jobs:
+        session.warn(f"{read.label} defines no jobs")
     apply_file(session, store, read, prune=True, at=None if overviews else since)
     return read
 

@@ -50,7 +50,7 @@ def _few(kind: str, commands: list[str]) -> list[str]:
 
 
 def _command(kind: str, title: str, message: str) -> str:
-    shown = "\n".join(plain(line) for line in message.split("\n"))
+    shown = "\n".join(disarmed(plain(line)) for line in message.split("\n"))
     return f"::{kind} title={_property(title)}::{_data(shown)}"
 
 

@@ -246,6 +246,7 @@ def test_tick_killed_at_any_step_never_runs_a_fire_time_twice(
     if ran is not None and not (keeps_ledger and ran == 0):
         assert len(project.witnessed) == ran, project.witnessed
     assert " open " not in text_of(project)
+    assert not list(project.folder.glob(".cursor*"))
     project.tick("2026-05-01T12:01Z", *STATE)
     assert project.witnessed[-1] == "hourly 2026-05-01T12:00:00Z"
 

@@ -109,6 +109,15 @@ def test_wrong_options_are_told_at_once(project: Project) -> None:
     assert done.err.count("error:") == 3
 
 
+def test_tick_without_any_jobs_is_not_exit_0(project: Project) -> None:
+    done = project.run("tick")
+    assert done.code == 2
+    assert "neither" in done.err
+    assert not list(project.folder.glob(".local/**/*.db"))
+    project.jobs("")
+    assert "defines no jobs" in project.run("tick", *DB).err
+
+
 def test_failed_job_is_exit_1_and_a_waiting_retry_is_not(project: Project) -> None:
     project.jobs('[jobs.bad]\nschedule = "0 * * * *"\ntz = "UTC"\nshell = "exit 3"\n')
     project.tick("2026-05-01T10:30Z", *DB)
