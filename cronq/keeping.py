@@ -150,6 +150,21 @@ class Keeper:
             store.set_fact(FACT, seal)
         if text == self._text:
             return None
-        draft = Draft(self.path, text)
+        return _KeptDraft(self, text)
+
+    def placed(self, text: str) -> None:
+        """Remember that this text is in the file now."""
         self._text = text
-        return draft
+
+
+class _KeptDraft(Draft):
+    """A draft whose keeper knows of it only once it is in its place: what it tells of may be undone."""
+
+    def __init__(self, keeper: Keeper, text: str) -> None:
+        super().__init__(keeper.path, text)
+        self._keeper, self._text = keeper, text
+
+    def put(self) -> None:
+        """Let it take the place of the file, durably."""
+        super().put()
+        self._keeper.placed(self._text)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from cronq import clock, events, lock
 from cronq.clock import Clock
-from cronq.errors import ExitCode
+from cronq.errors import CronqError, ExitCode
 from cronq.model import Attempt, AttemptEnd, AttemptStart, Micros, Outcome, Run
 from cronq.rezone import follow_zone_data
 from cronq.scheduler import HURRIED_KILL_S, Options, Scheduler
@@ -29,6 +29,9 @@ from cronq.wish import Wish
 from cronq.worker import kernel
 from cronq.worker.base import Report
 from cronq.worker.pool import Pool
+
+PRUNE_S = 5.0
+"""How long the retention of one tick may take."""
 
 
 class Done(NamedTuple):
@@ -95,7 +98,27 @@ def run_tick(
         else:
             done = Done(ExitCode.OK, store.rows())
         report(store, done)
+        if done.code is ExitCode.OK:  # else somebody waits for the end of this process
+            _prune(place, store, wish.now, tell)
         return done
+
+
+def _prune(place: Place, store: TickStore, now: Micros, tell: events.Sink) -> None:
+    """Remove runs beyond the limits of their jobs, for a while; what is left then, the next tick removes."""
+    if not store.limited_jobs():
+        return
+    from cronq.pruning import prune_kept
+
+    ends, after = clock.monotonic() + PRUNE_S, 0
+    while found := store.kept_jobs(after=after, limit=1):
+        (history,) = found
+        after = history.id
+        try:
+            for _ in prune_kept(store, place, history, now):
+                if clock.monotonic() >= ends:
+                    return
+        except CronqError as error:
+            tell(events.Notice(now, "warning", f"retention of {history.name}: {error.message}"))
 
 
 def _worked(

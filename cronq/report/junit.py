@@ -1,8 +1,8 @@
 """A tick as JUnit XML: a case for each fire time, in the dialect that CI servers read.
 
-Of the many descriptions of the format this keeps to what they have in common (Ant's, Surefire's, and the
-schema of Jenkins' xUnit plugin): one `testsuites`, a `testsuite` for each job, attributes that add up, and
-nothing that any of them does not know.
+Nobody owns the format. This is valid by the schema of Jenkins' xUnit plugin (`junit-10.xsd`), has what Ant's
+schema (`JUnit.xsd`) requires of a case and its suite, and keeps output with its case, as Surefire and pytest
+do: one `testsuites`, a `testsuite` for each job, and attributes that add up.
 """
 
 from __future__ import annotations

@@ -166,6 +166,23 @@ def test_tick_killed_while_running_leaves_the_rest_to_the_crash_rule(project: Pr
             os.kill(pid, signal.SIGKILL)
 
 
+def test_what_outlives_a_killed_tick_is_adopted_on_the_same_runner(project: Project) -> None:
+    project.jobs(SLOW.replace("test -e go || sleep 600", "until test -e go; do sleep 0.05; done"))
+    project.tick("2026-05-01T10:30Z", *STATE)
+    started(project, "2026-05-01T11:30Z")
+    process = project.start("tick", "--json", "--now", "2026-05-01T11:31Z", *STATE)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"run_adopted"' in line:
+            break
+    (project.folder / "go").touch()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert (project.folder / "seen").read_text() == "2026-05-01T11:00:00Z\n"
+    assert "outcome=success" in text_of(project)
+    assert project.run("audit", *DB).code == 0
+
+
 def stray(project: Project) -> list[int]:
     """Return what still runs in the project's folder."""
     found = []

@@ -152,6 +152,19 @@ def test_only_leaves_the_others_due(project: Project) -> None:
     assert "did you mean `other`?" in done.err
 
 
+def test_runs_beyond_the_limits_of_their_job_are_removed(project: Project) -> None:
+    project.jobs(HOURLY.replace("schedule", 'keep = "2"\nschedule'))
+    project.tick("2026-05-01T10:30Z", *DB)
+    for hour in range(11, 17):
+        project.tick(f"2026-05-01T{hour}:30Z", *DB)
+    assert len(project.witnessed) == 6
+    assert [row["fire_at"] for row in project.rows(*DB[:2])] == [
+        "2026-05-01T15:00:00Z",
+        "2026-05-01T16:00:00Z",
+    ]
+    assert project.run("audit", *DB[:2]).code == 0
+
+
 def test_tag_leaves_jobs_without_it_due(project: Project) -> None:
     project.jobs(
         HOURLY + '[jobs.quick]\nschedule = "0 * * * *"\ntag = ["fast", "small"]\n@witness\n'

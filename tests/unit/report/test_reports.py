@@ -44,8 +44,8 @@ EVERYTHING = Tick(
     is_spent=True,
 )
 
-# What the schemas in use have in common: Ant's (windyroad/JUnit-Schema), Surefire's, and that of Jenkins'
-# xUnit plugin (junit-10.xsd): elements with their attributes, those that are required, and their children.
+# What we use of the schema of Jenkins' xUnit plugin (junit-10.xsd), with the attributes that Ant's
+# (windyroad/JUnit-Schema) requires: elements with their attributes, those that are required, their children.
 SCHEMA: dict[str, tuple[set[str], set[str], set[str]]] = {
     "testsuites": ({"name", "time", "tests", "failures", "errors"}, set(), {"testsuite"}),
     "testsuite": (
