@@ -133,7 +133,7 @@ def _worked(
     budget_s = None if wish.budget_s is None else max(0.0, wish.budget_s - (clock.monotonic() - began))
     options = Options(wish.slots, budget_s, until_idle=True, drain_s=wish.drain_s, due_until=wish.now)
     own_clock = ShiftedClock(wish.offset)
-    workers = ShiftedPool(own_clock, place, size=wish.slots, boot_id=kernel.boot_id())
+    workers = ShiftedPool(own_clock.real, place, size=wish.slots, boot_id=kernel.boot_id())
     workers.offset = wish.offset
     store.time = own_clock.now
 
@@ -163,32 +163,32 @@ class ShiftedClock:
     """`cronq.clock.Clock` whose wall time is another one than the machine's, by a constant."""
 
     def __init__(self, offset: Micros) -> None:
-        self._clock: Clock = SystemClock()
+        self.real: Clock = SystemClock()
         self._offset = offset
 
     def now(self) -> Micros:
         """Return wall time, UTC microseconds."""
-        return self._clock.now() + self._offset
+        return self.real.now() + self._offset
 
     def monotonic(self) -> float:
         """Return seconds that never step back."""
-        return self._clock.monotonic()
+        return self.real.monotonic()
 
     def watch(self, fd: int) -> None:
         """Let `wait` also end when this descriptor is readable."""
-        self._clock.watch(fd)
+        self.real.watch(fd)
 
     def unwatch(self, fd: int) -> None:
         """Stop watching a descriptor; unknown ones are ignored."""
-        self._clock.unwatch(fd)
+        self.real.unwatch(fd)
 
     def wait(self, until: Micros | None) -> set[int]:
         """Block until wall time `until`, a watched descriptor, or a step of the clock."""
-        return self._clock.wait(None if until is None else until - self._offset)
+        return self.real.wait(None if until is None else until - self._offset)
 
     def close(self) -> None:
         """Release what waiting needs."""
-        self._clock.close()
+        self.real.close()
 
 
 class ShiftedPool(Pool):

@@ -10,7 +10,7 @@ _EXIT_CODES = {
     ExitCode.USAGE: "usage: a wrong option, schedule, zone or duration; nothing was changed",
     ExitCode.NOT_FOUND: "no such job, run or calendar",
     ExitCode.CONFLICT: "conflict: a name is taken or in use, a scheduler runs already, the run is done",
-    ExitCode.STORE: "the database: missing, busy, too new, damaged, full, or not yours",
+    ExitCode.STORE: "the database, or a state: missing, busy, too new, damaged, full, or not yours",
     ExitCode.BUG: "a bug in cronq",
     ExitCode.BUDGET: "tick only: its budget was spent, and something due is left to the next tick",
     ExitCode.WAIT_TIMEOUT: "the time of --wait --timeout ran out",
@@ -24,6 +24,7 @@ _TICK_CODES = """
 What `cronq tick` returns, the first that holds:
 
     2  the options or the file of jobs are wrong; nothing was done
+    3  --only or --tag names no job
     4  another tick, or a scheduler, is at work on the same state or database
     5  the state or the database cannot be used, or is missing with --on-missing fail
   130  INT or TERM: what ran was cancelled, and that is recorded
