@@ -164,7 +164,7 @@ def bring_in(session: Session, store: Store, path: Path, since: Micros | None) -
     read = read_job_file(session, path, calendars=store.calendars(), paths=paths)
     if not read.jobs:
         session.warn(f"{read.label} defines no jobs")
-    apply_file(session, store, read, prune=True, at=None if overviews else since)
+    apply_file(session, store, read, prune=True, at=None if overviews else since, due_anew=True)
     return read
 
 

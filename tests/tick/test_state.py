@@ -280,6 +280,18 @@ def test_changed_schedule_still_runs_what_the_cursor_promised(project: Project) 
     assert project.run("audit", *DB).code == 0
 
 
+@pytest.mark.parametrize("keeps_ledger", [True, False], ids=["same runner", "other runner"])
+def test_what_is_due_runs_as_the_file_says_now(project: Project, keeps_ledger: bool) -> None:
+    project.jobs('[jobs.fixed]\ntz = "UTC"\nschedule = "0 * * * *"\nshell = "echo wrong >> seen"\n')
+    project.tick("2026-05-01T10:30Z", *STATE)
+    project.jobs('[jobs.fixed]\ntz = "UTC"\nschedule = "0 * * * *"\nshell = "echo right >> seen"\n')
+    if not keeps_ledger:
+        forget_ledger(project)
+    project.tick("2026-05-01T11:30Z", *STATE)
+    assert (project.folder / "seen").read_text() == "right\n"
+    assert project.run("audit", *DB).code == 0
+
+
 def test_retry_goes_on_where_another_runner_left_it(project: Project) -> None:
     project.jobs(
         '[jobs.flaky]\ntz = "UTC"\nschedule = "0 * * * *"\nretries = 2\nretry-delay = "30m"\n'
