@@ -59,6 +59,9 @@ def work(session: Session, asked: Asked) -> int:
         tell_tick(session, tick, code)
 
     check_begun(session, asked)
+    if asked.file is not None and (asked.state is not None or not session.place.database.exists()):
+        # All that is wrong with it is found out before a database is made, or made anew.
+        read_alone(session, asked.file)
     try:
         run_tick(
             session.place,
@@ -87,6 +90,12 @@ def _disarmed(display: Display) -> Sink:
         display.event(event)
 
     return tell
+
+
+def read_alone(session: Session, path: Path) -> JobFile:
+    """Read a file of jobs without a store. Raises: CronqError: All that is wrong with it."""
+    session.fields = {"no_check": True}
+    return read_job_file(session, path, calendars={}, paths={})
 
 
 def check_begun(session: Session, asked: Asked) -> None:
@@ -138,8 +147,7 @@ def take_over(session: Session, store: TickStore, state: Path, path: Path) -> No
 
 def plant(session: Session, store: TickStore, document: Document, path: Path) -> None:
     """Make the store the ledger of a state, with the definitions of a file, and the state's fire times."""
-    session.fields = {"no_check": True}
-    file = read_job_file(session, path, calendars={}, paths={})
+    file = read_alone(session, path)
     named = {job.name: job.definition for job in file.jobs}
     definitions = {
         name: with_firing(named.get(name, _NOTHING), job.firing) for name, job in document.jobs.items()

@@ -83,6 +83,24 @@ def test_dry_run_leaves_state_and_ledger_alone(project: Project, keeps_ledger: b
     assert after == before
 
 
+def test_invalid_file_changes_nothing_even_if_the_state_is_lost(project: Project) -> None:
+    project.jobs(HOURLY)
+    project.tick("2026-05-01T10:30Z", *STATE)
+    project.tick("2026-05-01T11:30Z", *STATE)
+    project.jobs(HOURLY + "colour = 'red'\n")
+    for name in ("cursor", "cursor.db"):
+        before = {path.name: path.read_bytes() for path in project.folder.glob("cursor*.db")}
+        done = project.run("tick", *STATE, "--now", "2026-05-01T12:30Z")
+        assert done.code == 2
+        assert "cronq.toml:7" in done.err
+        assert {path.name: path.read_bytes() for path in project.folder.glob("cursor*.db")} == before
+        (project.folder / name).unlink(missing_ok=True)
+    assert project.run("tick", *STATE).code == 2
+    assert not (project.folder / "cursor.db").exists()
+    assert project.run("tick", "--db", "new.db", "--file", "cronq.toml").code == 2
+    assert not (project.folder / "new.db").exists()
+
+
 def test_state_that_cannot_be_written_starts_nothing(project: Project) -> None:
     project.jobs(HOURLY)
     project.tick("2026-05-01T10:30Z", *STATE)
