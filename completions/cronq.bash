@@ -86,6 +86,7 @@ _cronq() {
         'add --lock') return ;;
         'add --secret') return ;;
         'add --ping') return ;;
+        'add --tag') return ;;
         'add --nice') return ;;
         'add --memory') return ;;
         'add --cpu-time') return ;;
@@ -96,6 +97,7 @@ _cronq() {
         'add --tz') _cronq_kind zones; return ;;
         'add --color') _cronq_words "auto always never"; return ;;
         'list -n' | 'list --limit') return ;;
+        'list --tag') return ;;
         'list --db') _cronq_kind file; return ;;
         'list --tz') _cronq_kind zones; return ;;
         'list --color') _cronq_words "auto always never"; return ;;
@@ -156,6 +158,7 @@ _cronq() {
         'set --lock') return ;;
         'set --secret') return ;;
         'set --ping') return ;;
+        'set --tag') return ;;
         'set --nice') return ;;
         'set --memory') return ;;
         'set --cpu-time') return ;;
@@ -239,6 +242,29 @@ _cronq() {
         'status --db') _cronq_kind file; return ;;
         'status --tz') _cronq_kind zones; return ;;
         'status --color') _cronq_words "auto always never"; return ;;
+        'tick --file') _cronq_kind file; return ;;
+        'tick --state') _cronq_kind file; return ;;
+        'tick --on-missing') return ;;
+        'tick --max-age') return ;;
+        'tick --budget') return ;;
+        'tick --drain') return ;;
+        'tick --now') return ;;
+        'tick --only') _cronq_kind jobs; return ;;
+        'tick --tag') return ;;
+        'tick --fail-on') return ;;
+        'tick --wait') return ;;
+        'tick --workers') return ;;
+        'tick --output') return ;;
+        'tick --junit') _cronq_kind file; return ;;
+        'tick --logs') _cronq_kind directory; return ;;
+        'tick --db') _cronq_kind file; return ;;
+        'tick --tz') _cronq_kind zones; return ;;
+        'tick --color') _cronq_words "auto always never"; return ;;
+        'state -o' | 'state --output') _cronq_kind file; return ;;
+        'state --file') _cronq_kind file; return ;;
+        'state --db') _cronq_kind file; return ;;
+        'state --tz') _cronq_kind zones; return ;;
+        'state --color') _cronq_words "auto always never"; return ;;
         'lock --holders') return ;;
         'lock --timeout') return ;;
         'lock --db') _cronq_kind file; return ;;
@@ -283,12 +309,12 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export import calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export import calendars show runs logs why overdue simulate status tick state lock check exec backup restore audit doctor prune init ci completion help" ;;
         add)
-            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
         list)
-            if [[ $cur == -* ]]; then _cronq_words "-n --limit --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "-n --limit --tag --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         next)
             if [[ $cur == -* ]]; then _cronq_words "-n --from --until --prev --count --calendar --dst --use --blackout --jitter --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
@@ -297,7 +323,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--file --workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
-            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
             ;;
         pause)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
@@ -350,6 +376,12 @@ _cronq() {
         status)
             if [[ $cur == -* ]]; then _cronq_words "--check --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
+        tick)
+            if [[ $cur == -* ]]; then _cronq_words "--file --state --on-missing --max-age --budget --drain --now --only --tag --fail-on --dry-run --wait --workers --output --junit --logs --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
+            ;;
+        state)
+            if [[ $cur == -* ]]; then _cronq_words "-o --output --file --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "export import merge"; fi
+            ;;
         lock)
             if [[ $cur == -* ]]; then _cronq_words "--holders --timeout --remove --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
@@ -384,7 +416,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export import calendars show runs logs why overdue simulate status lock check exec backup restore audit doctor prune init ci completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export import calendars show runs logs why overdue simulate status tick state lock check exec backup restore audit doctor prune init ci completion help"; fi
             ;;
     esac
 }

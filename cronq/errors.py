@@ -9,6 +9,7 @@
     ├─ ConflictError                exit 4    JobExists · SchedulerRunning · IllegalTransition · FileTaken
     ├─ StoreError                   exit 5    the store cannot be used
     │  ├─ StoreMissing · StoreTooNew · StoreBusy · StoreCorrupt · StoreUntrusted · StoreFull
+    │  ├─ StateUnreadable
     │  └─ StoreCorrupt: DefinitionUnreadable
     └─ InvariantError               exit 70   a bug in cronq
 
@@ -34,6 +35,7 @@ class ExitCode(IntEnum):
     CONFLICT = 4
     STORE = 5
     BUG = 70
+    BUDGET = 75
     WAIT_TIMEOUT = 124
     EXEC_FAILED = 125
     EXEC_CANNOT = 126
@@ -184,6 +186,10 @@ class StoreUntrusted(StoreError):
 
 class StoreFull(StoreError):
     """The disk is full or read-only, or the database's files cannot be written."""
+
+
+class StateUnreadable(StoreError):
+    """A portable state is missing where there has to be one, damaged, or was written by a newer cronq."""
 
 
 class InvariantError(CronqError):

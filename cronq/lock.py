@@ -11,16 +11,15 @@ import json
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cronq import clock
 from cronq.errors import SchedulerRunning, StoreFull, StoreUntrusted
 from cronq.model import SECOND, Micros
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who said that they hold the lock.
 
     Attributes:
@@ -74,7 +73,7 @@ class Hold:
         try:
             lock.acquire()
         except filelock.Timeout as error:
-            raise _running(self._path) from error
+            raise running(self._path) from error
         except (OSError, NotImplementedError) as error:
             raise StoreFull(
                 f"cannot take the lock {self._path}: {error}", hint="check the folder's permissions"
@@ -139,7 +138,8 @@ def _sign(path: Path) -> None:
         path.write_text(text + "\n", encoding="utf-8")
 
 
-def _running(path: Path) -> SchedulerRunning:
+def running(path: Path) -> SchedulerRunning:
+    """Return the error for a lock that somebody else has."""
     holder = read_holder(path)
     details: tuple[str, ...] = ()
     if holder is not None:

@@ -177,6 +177,7 @@ class Definition(NamedTuple):
         locks: Named locks that a run holds while it is running, sorted.
         secrets: Variables whose values are masked in the output, sorted.
         ping: URL that is told of starts and ends, or `$NAME` of the scheduler's variable that holds it.
+        tags: Words by which jobs are chosen together, sorted.
     """
 
     command: Command
@@ -222,6 +223,7 @@ class Definition(NamedTuple):
     locks: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     ping: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):

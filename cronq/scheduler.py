@@ -76,12 +76,14 @@ class Options:
         for_s: Drain after this long; None: run until told to stop.
         until_idle: Drain when nothing is due, queued or running.
         drain_s: How long running attempts may go on after the first request to stop.
+        due_until: Fire times after this instant are left to somebody later; None: all are launched.
     """
 
     slots: int = 32
     for_s: float | None = None
     until_idle: bool = False
     drain_s: float = 30.0
+    due_until: Micros | None = None
 
 
 @dataclass(slots=True)
@@ -358,8 +360,9 @@ class Scheduler:
 
     def _fire(self, now: Micros) -> list[Run]:
         launches, rows = [], 0
-        for due in self.store.due_jobs(now, limit=DUE_BATCH):
-            launch = self._decide(due, now)
+        until = now if self.options.due_until is None else min(now, self.options.due_until)
+        for due in self.store.due_jobs(until, limit=DUE_BATCH):
+            launch = self._decide(due, until)
             if launch is not None:
                 launches.append(launch)
                 rows += len(launch.entries)

@@ -15,10 +15,12 @@ from functools import partial
 from types import FrameType
 
 from cronq import events, lock
+from cronq.clock import Clock
 from cronq.doorbell import Doorbell
 from cronq.errors import ExitCode, SchedulerRunning, StoreFull
 from cronq.model import AttemptEnd, Claim, Outcome
-from cronq.pinging import pinging
+from cronq.pinging import Pings, pinging
+from cronq.reporter import Tail
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, Store, open_store
 from cronq.store.connection import LOG_SIZE_LIMIT
@@ -78,33 +80,16 @@ def run_scheduler(
         store.check()
         if prepare is not None:
             prepare(store)
-        bell = _hang_bell(place)
-        stack.callback(bell.close)
-        clock.watch(bell.fileno())
-        boot_id = kernel.boot_id()
-        workers = Pool(clock, place, size=options.slots, boot_id=boot_id)
-
-        def tail(claim: Claim, end: AttemptEnd) -> tuple[str, ...]:
-            if not wants_tail(end.outcome):
-                return ()
-            return tail_lines(place.log_file(*end.key), masker=secrets_now(claim.definition, environ))
-
+        workers = Pool(clock, place, size=options.slots, boot_id=kernel.boot_id())
         redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
 
         def told(event: events.Event) -> None:
             tell(event)
             redrawing.next_at = 0.0  # the footer must not contradict the line above it
 
-        scheduler = Scheduler(
-            *(store, workers, clock), boot_id=boot_id, options=options, tell=told, tail=tail, watcher=pings
-        )
-        pings.attend(scheduler)
-        stack.enter_context(_listening(scheduler))
-        scheduler.greet(str(place.database))
-        flush()
-        workers.start()
-        stack.callback(workers.close)
-        scheduler.start()
+        tail = tail_of(place, wants_tail, environ)
+        assembly = assembled(place, store, clock, workers, options, tell=told, tail=tail, pings=pings)
+        scheduler, bell = stack.enter_context(assembly)
         notifier = Notifier(environ)
         upkeep = Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False)
         scheduler.tickers.append(Ticker(KEEP_LOCK_EVERY_S, partial(_keep, held), wakes=False))
@@ -114,7 +99,7 @@ def run_scheduler(
         if notifier.is_wanted:
             notifier.send("READY=1", _status(scheduler))
         try:
-            return _turn(scheduler, bell, flush)
+            return turn(scheduler, bell, flush)
         finally:
             notifier.send("STOPPING=1")
 
@@ -126,12 +111,76 @@ def _keep(held: lock.Hold, scheduler: Scheduler) -> None:
         scheduler.give_way(f"the lock file was removed, and {error.message}")
 
 
-def _turn(scheduler: Scheduler, bell: Doorbell, flush: Callable[[], None]) -> ExitCode:
+@contextmanager
+def assembled(
+    place: Place,
+    store: Store,
+    clock: Clock,
+    workers: Pool,
+    options: Options,
+    *,
+    tell: events.Sink,
+    tail: Tail,
+    pings: Pings,
+    pass_on: Callable[[Scheduler, str], None] = Scheduler.ask,
+) -> Iterator[tuple[Scheduler, Doorbell]]:
+    """Put a scheduler together, started, with its doorbell; at the end of the block they are taken apart.
+
+    Args:
+        place: Of the store, whose lock is held.
+        store: Open, and found sound.
+        clock: Of the scheduler and the workers.
+        workers: Not started yet.
+        options: How to run.
+        tell: Where events go.
+        tail: Gives the last lines that an attempt printed.
+        pings: Sends what happens to jobs that have a check.
+        pass_on: Tells the scheduler of a signal, by name; called in the signal handler.
+    """
+    with ExitStack() as stack:
+        bell = _hang_bell(place)
+        stack.callback(bell.close)
+        clock.watch(bell.fileno())
+        stack.callback(clock.unwatch, bell.fileno())
+        scheduler = Scheduler(
+            *(store, workers, clock),
+            boot_id=kernel.boot_id(),
+            options=options,
+            tell=tell,
+            tail=tail,
+            watcher=pings,
+        )
+        pings.attend(scheduler)
+        stack.enter_context(_listening(partial(pass_on, scheduler)))
+        scheduler.greet(str(place.database))
+        workers.start()
+        stack.callback(workers.close)
+        scheduler.start()
+        yield scheduler, bell
+
+
+def tail_of(
+    place: Place, wants: Callable[[Outcome], bool], environ: Mapping[str, str], count: int = 3
+) -> Tail:
+    """Return what gives the last lines of an attempt's output, if its outcome makes them wanted."""
+
+    def tail(claim: Claim, end: AttemptEnd) -> tuple[str, ...]:
+        if not wants(end.outcome):
+            return ()
+        return tail_lines(place.log_file(*end.key), count, masker=secrets_now(claim.definition, environ))
+
+    return tail
+
+
+def turn(scheduler: Scheduler, bell: Doorbell, flush: Callable[[], None] = lambda: None) -> ExitCode:
+    """Let a scheduler live to its end, and flush before each sleep; return what the process should."""
     while not scheduler.turn():
         flush()
         if bell.fileno() in scheduler.sleep():
             bell.answer()
-    return scheduler.finish()
+    code = scheduler.finish()
+    flush()
+    return code
 
 
 def _move_log(place: Place, scheduler: Scheduler) -> None:
@@ -151,13 +200,13 @@ def _hang_bell(place: Place) -> Doorbell:
 
 
 @contextmanager
-def _listening(scheduler: Scheduler) -> Iterator[None]:
+def _listening(pass_on: Callable[[str], None]) -> Iterator[None]:
     """Pass signals on to the scheduler for a while."""
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        scheduler.ask(signal.Signals(number).name)
+    def hear(number: int, _frame: FrameType | None) -> None:
+        pass_on(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, pass_on) for number in _LISTENED_TO}
+    before = {number: signal.signal(number, hear) for number in _LISTENED_TO}
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from cronq.cli._schedules import times_of
 from cronq.errors import CronqError, StoreBusy
 from cronq.model import Definition, Job, Micros
 from cronq.plan import Launch
+from cronq.portable.document import firing_of
 from cronq.redefine import redefine
 from cronq.schedule.zones import tzdata_version
 from cronq.store import DueJob, JobChange, NewJob, Store
@@ -75,18 +76,36 @@ class Plan(NamedTuple):
     locks: list[tuple[str, int | None, int]]
 
 
-def apply_file(session: Session, store: Store, file: JobFile, *, prune: bool) -> Plan:
+def apply_file(
+    session: Session,
+    store: Store,
+    file: JobFile,
+    *,
+    prune: bool,
+    at: Micros | None = None,
+    due_anew: bool = False,
+) -> Plan:
     """Make the store hold what the file says, in one transaction; return what was done.
+
+    Args:
+        session: Tells the time, and rings.
+        store: Where the jobs are.
+        file: What they are to be.
+        prune: Remove jobs of a file that this one does not name.
+        at: The instant since when it is to hold; None: now.
+        due_anew: What is due under an unchanged schedule runs as the file says now, not as it said then.
 
     Raises:
         StoreBusy: Others kept changing its jobs.
     """
     for _ in range(_TRIES):
-        now = session.environment.now()
-        plan = plan_file(store, file, now, prune=prune)
+        now = session.environment.now() if at is None else at
+        plan = plan_file(store, file, now, prune=prune, due_anew=due_anew)
         if plan.unfinished:
             store.change_jobs(plan.unfinished, now=now)
             continue
+        if not (plan.new or plan.changes or plan.calendars or plan.locks):
+            return plan  # nothing is written for nothing
         calendars = tuple(plan.calendars.values())
         if store.apply(plan.new, plan.changes, locks=file.locks, calendars=calendars, now=now):
             session.ring()
@@ -94,7 +113,7 @@ def apply_file(session: Session, store: Store, file: JobFile, *, prune: bool) ->
     raise StoreBusy("the jobs kept being changed by others", hint="nothing was changed; try again")
 
 
-def plan_file(store: Store, file: JobFile, now: Micros, *, prune: bool) -> Plan:
+def plan_file(store: Store, file: JobFile, now: Micros, *, prune: bool, due_anew: bool = False) -> Plan:
     """Return what would have to be done. Raises: CronqError: a job of the file would never run."""
     known = store.calendars()
     calendars = _changed_calendars(store, file, known, now)
@@ -111,7 +130,7 @@ def plan_file(store: Store, file: JobFile, now: Micros, *, prune: bool) -> Plan:
     plan = Plan([], [], [], calendars, [], _changed_locks(store, file, now))
     for one in file.jobs:
         if one.name in due:
-            _change(plan, due[one.name], one, file.origin, now, known)
+            _change(plan, due[one.name], one, file.origin, now, known, due_anew=due_anew)
         elif one.name in jobs:
             plan.steps.append(Step("keep", one.name, jobs[one.name], one.definition))
         else:
@@ -188,20 +207,32 @@ def _add(plan: Plan, one: FileJob, origin: str | None, now: Micros) -> None:
 
 
 def _change(
-    plan: Plan, due: DueJob, one: FileJob, origin: str | None, now: Micros, known: Mapping[str, str]
+    plan: Plan,
+    due: DueJob,
+    one: FileJob,
+    origin: str | None,
+    now: Micros,
+    known: Mapping[str, str],
+    *,
+    due_anew: bool,
 ) -> None:
     job = due.job
     paused_at = job.paused_at
     if one.paused is not None:
         paused_at = (job.paused_at or now) if one.paused else None
     resumes = job.paused_at is not None and paused_at is None
-    launch = skip_due(due, now, "paused", known) if resumes else settle(due, now, known)
-    if _is_unfinished(plan, launch, now):
-        return
+    since = _since(plan, due, one.definition, now)
+    if due_anew and paused_at is None and not resumes and _goes_on(plan, job, one, now):
+        launch = Launch(job, (), job.next_fire_at)
+        since = (job.next_fire_at or now) - 1
+    else:
+        launch = skip_due(due, now, "paused", known) if resumes else settle(due, now, known)
+        if _is_unfinished(plan, launch, now):
+            return
     change = JobChange(launch)
     if one.definition != job.definition or _uses(job, plan.calendars):
         check_future(one.times, one.definition, now)
-        change = redefine(due, launch, one.definition, one.times, _since(plan, due, one.definition, now))
+        change = redefine(due, launch, one.definition, one.times, since)
     plan.changes.append(change._replace(paused_at=paused_at, locks=one.locks, origin=origin))
     plan.steps.append(
         Step(
@@ -215,6 +246,13 @@ def _change(
             origin == ORIGIN and job.origin != ORIGIN,
         )
     )
+
+
+def _goes_on(plan: Plan, job: Job, one: FileJob, now: Micros) -> bool:
+    """Return whether fire times are due that the new definition names as well as the old one."""
+    is_due = job.next_fire_at is not None and job.next_fire_at <= now
+    same = firing_of(job.definition) == firing_of(one.definition)
+    return is_due and same and not _uses(job, plan.calendars)
 
 
 def _follow_calendar(

@@ -50,6 +50,8 @@ ENTRIES = (
     Entry("overdue", "Look", "Say which jobs lack a success that should be there by now"),
     Entry("simulate", "Look", "Say what would run, wait, be skipped or missed in a period"),
     Entry("status", "Look", "Show whether a scheduler runs, and where the database is"),
+    Entry("tick", "CI", "Run what became due since the last tick, then exit"),
+    Entry("state", "CI", "Write, bring in or merge the portable state of ticks"),
     Entry("lock", "Maintain", "Take a named lock for a command outside, or show who holds which"),
     Entry("check", "Maintain", "Look for what may be wrong with the jobs, and check their assertions"),
     Entry("exec", "Maintain", "Run a job's command here and now, in the scheduler's environment"),

@@ -97,6 +97,7 @@ def draft_from(session: Session, *, base: Definition | None) -> Draft:
     _take_env(draft, session, base.env if base else ())
     _take_locks(draft, cast("list[str] | None", texts.get("locks")))
     _take_secrets(draft, session, base)
+    _take_tags(draft, cast("list[str] | None", texts.get("tags")))
     if base is None or texts.get("inherit_env"):
         draft.values["path"] = session.environment.environ.get("PATH") or _DEFAULT_PATH
     return draft
@@ -156,6 +157,16 @@ def _take_locks(draft: Draft, texts: list[str] | None) -> None:
         wishes[wish.name] = wish
     draft.values["locks"] = tuple(sorted(wishes))
     draft.locks = tuple(wishes.values())
+
+
+def _take_tags(draft: Draft, texts: list[str] | None) -> None:
+    if texts:
+        tags = given("--tag", texts, draft.problems)
+        wrong = [tag for tag in tags if not is_name(tag)]
+        draft.problems += [
+            UsageError(f"--tag: `{plain(tag[:80])}` cannot be one", hint=NAME_HINT) for tag in wrong
+        ]
+        draft.values["tags"] = tuple(sorted(tags))
 
 
 def _take_secrets(draft: Draft, session: Session, base: Definition | None) -> None:

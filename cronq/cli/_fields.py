@@ -200,6 +200,10 @@ def definition_options(
             "--ping", metavar="URL", help="Tell a healthchecks.io check of starts and ends: URL or '$NAME'."
         ),
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A word to choose jobs by; may be repeated."),
+    ] = None,
     nice: Annotated[
         Text, typer.Option("--nice", metavar="N", help="Niceness, -20 to 19; below 0 only root.")
     ] = None,

@@ -38,13 +38,25 @@ def read_file(session: Session, path: Path) -> JobFile:
     return read_as_stored(session, read_document(path, path.name), path.absolute().parent)
 
 
-def read_alone(session: Session, path: Path, *, calendars: Mapping[str, str]) -> JobFile:
-    """Return what a file says, whatever the store holds. Raises: Problems: all that is wrong."""
+def read_alone(
+    session: Session, path: Path, *, calendars: Mapping[str, str], paths: Mapping[str, str] | None = None
+) -> JobFile:
+    """Return what a file says, and what is given, whatever the store holds.
+
+    Args:
+        session: As for all files.
+        path: The file.
+        calendars: Those that there are besides.
+        paths: The PATH that was recorded for each job that there is.
+
+    Raises:
+        Problems: All that is wrong.
+    """
     from cronq.cli._job_file import read_jobs
     from cronq.cli._toml import read_document
 
     document = read_document(path, path.name)
-    return read_jobs(session, document, path.absolute().parent, calendars=calendars, paths={})
+    return read_jobs(session, document, path.absolute().parent, calendars=calendars, paths=paths or {})
 
 
 def read_as_stored(session: Session, document: Document, folder: Path) -> JobFile:

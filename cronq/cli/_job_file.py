@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Of the file's form; may stand in it, and does in what `cronq export --json` prints."""
 TABLES = ("defaults", "jobs", "locks", "calendars")
-_LISTS = {LABELS[name]: name for name in ("calendars", "blackouts", "assertions", "locks", "secrets")}
+_LISTS = {LABELS[name]: name for name in ("calendars", "blackouts", "assertions", "locks", "secrets", "tags")}
 _SCALARS = {field.option.replace("_", "-"): field.option for field in FIELDS}
 _TEXTS = {
     "shell": "shell",

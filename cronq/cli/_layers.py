@@ -24,6 +24,7 @@ LABELS = {
     "assertions": "assert",
     "locks": "lock",
     "secrets": "secret",
+    "tags": "tag",
 }
 """Fields of a definition whose options are not called like them."""
 

@@ -10,14 +10,28 @@ _EXIT_CODES = {
     ExitCode.USAGE: "usage: a wrong option, schedule, zone or duration; nothing was changed",
     ExitCode.NOT_FOUND: "no such job, run or calendar",
     ExitCode.CONFLICT: "conflict: a name is taken or in use, a scheduler runs already, the run is done",
-    ExitCode.STORE: "the database: missing, busy, too new, damaged, full, or not yours",
+    ExitCode.STORE: "the database, or a state: missing, busy, too new, damaged, full, or not yours",
     ExitCode.BUG: "a bug in cronq",
+    ExitCode.BUDGET: "tick only: its budget was spent, and something due is left to the next tick",
     ExitCode.WAIT_TIMEOUT: "the time of --wait --timeout ran out",
     ExitCode.EXEC_FAILED: "exec only: cronq could not start the command",
     ExitCode.EXEC_CANNOT: "exec only: the command cannot be executed",
     ExitCode.EXEC_NOT_FOUND: "exec only: the command was not found",
     ExitCode.INTERRUPTED: "interrupted from the keyboard",
 }
+
+_TICK_CODES = """
+What `cronq tick` returns, the first that holds:
+
+    2  the options or the file of jobs are wrong; nothing was done
+    3  --only or --tag names no job
+    4  another tick, or a scheduler, is at work on the same state or database
+    5  the state or the database cannot be used, or is missing with --on-missing fail
+  130  INT or TERM: what ran was cancelled, and that is recorded
+    1  a job failed, or what --fail-on names happened, or a report could not be written
+   75  the budget was spent, and something due is left
+    0  all went well, or nothing was due; runs that wait for a retry are no failure yet
+"""
 
 _SCHEDULES = """\
 A schedule is one word for the shell: quote it.
@@ -138,6 +152,12 @@ keys that end in _s; what does not apply is null, never absent.
   run       events, one object a line; with --file first file_applied: file added[]
             changed[] removed[] kept
   run --dry-run   decisions[]: at job decision
+  tick      one object a line: the events of run, and at the end event=tick at
+            fire_times outcomes{} waiting budget_spent duration_s exit_code; with
+            --dry-run decisions[]: at job decision
+  state     runs jobs[]: name definition firing{} cursor paused_at done[]{fire_time run
+            outcome} open[]{fire_time run state}; merge: jobs conflicts[]{job fire_time
+            conflict}; import: moved[] kept[]
   status    scheduler{running pid host since} database{path rule exists logs}
             totals{jobs paused queued running oldest_queued_at}
             history{limited_jobs} tzdata
@@ -182,7 +202,7 @@ WantedBy=default.target
 def topic_text(topic: str) -> str:
     """Return the text of a topic."""
     if topic == "exit-codes":
-        return "".join(f"  {int(code):>3}  {_EXIT_CODES[code]}\n" for code in ExitCode)
+        return "".join(f"  {int(code):>3}  {_EXIT_CODES[code]}\n" for code in ExitCode) + _TICK_CODES
     return {
         "schedules": _SCHEDULES,
         "environment": _ENVIRONMENT,

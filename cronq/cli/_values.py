@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cronq.cli._session import Session
 
 LAYERS = frozenset({"calendars", "blackouts", "assertions"})
-LISTS = LAYERS | {"locks", "secrets"}
+LISTS = LAYERS | {"locks", "secrets", "tags"}
 """Fields that hold several texts, each given by an option of its own."""
 _SIZES = frozenset({"max_output", "memory"})
 

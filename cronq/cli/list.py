@@ -27,13 +27,17 @@ def command(
     limit: Annotated[
         int | None, typer.Option("-n", "--limit", metavar="COUNT", min=1, help="Show at most so many.")
     ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Show jobs with this tag; may be repeated."),
+    ] = None,
 ) -> int:
     """Show the jobs: when they run next, how the last run ended, and the last twelve durations.
 
     Into a pipe: one line a job, separated by tabs, with times in UTC. With -q: names only.
     """
     session = Session.of(ctx)
-    overviews, attempts, locks = _read(session, names or [], limit)
+    overviews, attempts, locks = _read(session, names or [], limit, frozenset(tags or ()))
     if session.options.json:
         session.json({"jobs": [_document(o, a, locks) for o, a in zip(overviews, attempts, strict=True)]})
     elif session.options.quiet:
@@ -50,12 +54,15 @@ def command(
 
 
 def _read(
-    session: Session, names: list[str], limit: int | None
+    session: Session, names: list[str], limit: int | None, tags: frozenset[str]
 ) -> "tuple[list[JobOverview], list[Attempt | None], list[LockState]]":
     """Return the jobs, for JSON the last attempt of the last run of each, and the locks they wait for."""
     try:
         with session.store(read_only=True) as store:
-            overviews = store.overviews(names, limit=limit)[:limit]
+            overviews = store.overviews(names, limit=None if tags else limit)
+            if tags:
+                overviews = [o for o in overviews if not tags.isdisjoint(o.job.definition.tags)]
+            overviews = overviews[:limit]
             wanted = overviews if session.options.json else []
             attempts = [store.run(o.recent[0][0].id).attempts[-1] if o.recent else None for o in wanted]
             is_asked = any(o.active.queued and o.job.definition.locks for o in overviews)

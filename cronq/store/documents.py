@@ -20,7 +20,7 @@ _TEXTS = frozenset({"schedule", "tz", "dst", "cwd", "path"})
 _OPTIONAL_TEXTS = frozenset(
     {"env_file", "stdin", "valid_from", "valid_until", "jitter", "keep", "umask", "user", "ping"}
 )
-_TEXT_LISTS = frozenset({"calendars", "blackouts", "assertions", "locks", "secrets"})
+_TEXT_LISTS = frozenset({"calendars", "blackouts", "assertions", "locks", "secrets", "tags"})
 _NUMBERS = frozenset(
     {
         "kill_after_s",
@@ -50,6 +50,7 @@ _FORMAT_3 = frozenset(
         "locks",
         "secrets",
         "ping",
+        "tags",
     }
 )
 _LATER = _FORMAT_2 | _FORMAT_3

@@ -13,7 +13,7 @@ from pathlib import Path
 from cronq.errors import UsageError
 from cronq.model import Micros
 from cronq.store.base import Copy
-from cronq.store.connection import connect, mapped_errors, serve_scheduler
+from cronq.store.connection import Connection, connect, mapped_errors, serve_scheduler
 from cronq.store.location import Place
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
@@ -30,22 +30,40 @@ def open_store(
     durable: bool = True,
     environ: Mapping[str, str] = os.environ,
 ) -> SqliteStore:
-    """Open the ledger at a place.
+    """Open the ledger at a place; see `open_connection`.
+
+    Args:
+        place: See there, as for the others.
+        create: See there.
+        read_only: See there.
+        for_scheduler: See there.
+        durable: False: a power cut may take it all, as it may of a world that is only played.
+        environ: See there.
+    """
+    connection = open_connection(
+        place, create=create, read_only=read_only, for_scheduler=for_scheduler, environ=environ
+    )
+    if not durable:
+        connection.execute("PRAGMA synchronous = OFF")
+    return SqliteStore(connection, place)
+
+
+def open_connection(
+    place: Place, *, create: bool, read_only: bool, for_scheduler: bool, environ: Mapping[str, str]
+) -> Connection:
+    """Return a connection to the ledger at a place.
 
     Args:
         place: Found by `cronq.store.location.find_place`.
         create: Make it if there is none.
         read_only: Change nothing, and work where nothing can be written.
         for_scheduler: It moves the write-ahead log into the database, and never waits long for its turn.
-        durable: False: a power cut may take it all, as it may of a world that is only played.
         environ: For the list of trusted projects.
 
     Raises:
         StoreError: Its leaves say what is wrong.
     """
     connection = connect(place, create=create, read_only=read_only, environ=environ)
-    if not durable:
-        connection.execute("PRAGMA synchronous = OFF")
     if for_scheduler:
         try:
             with mapped_errors(place.database):
@@ -53,7 +71,7 @@ def open_store(
         except BaseException:
             connection.close()
             raise
-    return SqliteStore(connection, place)
+    return connection
 
 
 class SqliteStore(HistorySide, SchedulerSide, RetentionSide):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 
 from cronq.errors import DefinitionUnreadable, StoreCorrupt
@@ -38,7 +38,13 @@ _UNKNOWN = Definition(Command(CommandKind.ARGV, ("unknown",)), schedule="")
 
 
 class SchedulerSide(LockSide):
-    """The methods of `Store` that the scheduler, and a worker that lost it, call."""
+    """The methods of `Store` that the scheduler, and a worker that lost it, call.
+
+    Attributes:
+        left_alone: Jobs of which no run is claimed, by number.
+    """
+
+    left_alone: Collection[int] = ()
 
     def due_jobs(self, now: Micros, *, limit: int) -> list[DueJob]:
         """Return jobs with `next_fire_at <= now`, earliest first."""
@@ -152,7 +158,7 @@ class SchedulerSide(LockSide):
         chosen: list[tuple[Run, list[str]]] = []
         added: dict[int, int] = {}
         seen: set[int] = set()
-        full: set[int] = set()  # jobs of which no more can start, whatever is still queued
+        full = set(self.left_alone)  # jobs of which no more can start, whatever is still queued
         book: LockBook | None = None
         while True:
             in_vain = 0

@@ -36,6 +36,7 @@ FLOORS: dict[str, int] = {
     "cronq.overdue": 2,
     "cronq.ping_signals": 2,
     "cronq.importing": 2,
+    "cronq.portable": 2,
     # The ledger, the only transactions
     "cronq.store": 3,
     # Processes; the doorbell lies lower because a worker without a scheduler rings it
@@ -63,6 +64,9 @@ FLOORS: dict[str, int] = {
     "cronq.sweep": 5,
     "cronq.aside": 5,
     "cronq.virtual": 5,
+    "cronq.ticking": 5,
+    "cronq.keeping": 5,
+    "cronq.wish": 5,
     # Pictures, commands, the front door
     "cronq.render": 6,
     "cronq.report": 6,
@@ -173,9 +177,8 @@ def test_module_does_not_import_what_it_must_not_know(package: str) -> None:
 
 
 def test_table_has_no_rooms_that_do_not_exist() -> None:
-    planned = {"cronq.report"}
     for package in FLOORS:
-        assert package in planned or any(is_within(module, package) for module in MODULES), package
+        assert any(is_within(module, package) for module in MODULES), package
 
 
 def test_modules_do_not_import_one_another_in_a_circle() -> None:

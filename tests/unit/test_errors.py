@@ -92,6 +92,7 @@ def test_exit_codes_are_those_of_shells_and_of_the_documentation() -> None:
         "CONFLICT": 4,
         "STORE": 5,
         "BUG": 70,
+        "BUDGET": 75,
         "WAIT_TIMEOUT": 124,
         "EXEC_FAILED": 125,
         "EXEC_CANNOT": 126,

@@ -53,7 +53,19 @@ def test_command_is_documented(entry: Entry) -> None:
 
 def test_every_field_of_a_definition_has_an_option() -> None:
     read = {field.name for field in FIELDS}
-    by_hand = {"command", "schedule", "tz", "cwd", "path", "env", "env_file", "stdin", "locks", "secrets"}
+    by_hand = {
+        "command",
+        "schedule",
+        "tz",
+        "cwd",
+        "path",
+        "env",
+        "env_file",
+        "stdin",
+        "locks",
+        "secrets",
+        "tags",
+    }
     by_hand |= set(Layers._fields) - {"calendar_option"}
     assert read | by_hand == set(Definition._fields)
     assert {field.option for field in FIELDS} <= set(names_in(definition_options))

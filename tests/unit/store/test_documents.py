@@ -51,6 +51,7 @@ def test_document_of_everything_set_comes_back() -> None:
         locks=("db", "gpu"),
         secrets=("TOKEN",),
         ping="https://hc-ping.com/uuid",
+        tags=("ci", "night"),
     )
     assert definition_from_document(document_from_definition(full)) == full
 
@@ -68,6 +69,7 @@ FORMAT_3 = (
     "locks",
     "secrets",
     "ping",
+    "tags",
 )
 LATER = FORMAT_2 + FORMAT_3
 """Fields that format 1 did not have."""

@@ -9,19 +9,31 @@ from collections.abc import Iterator
 import pytest
 
 from cronq.model import Outcome, State
-from cronq.store import Place, RunQuery, open_store, queries, queries_history, queries_retention
+from cronq.store import (
+    Place,
+    RunQuery,
+    open_store,
+    queries,
+    queries_history,
+    queries_portable,
+    queries_retention,
+    queries_tick,
+)
 from cronq.store.connection import connect
 from tests.unit.store.builders import NOW, add
 
 STATEMENTS = {
     name: text
-    for name, text in {**vars(queries), **vars(queries_retention), **vars(queries_history)}.items()
+    for module in (queries, queries_retention, queries_history, queries_tick, queries_portable)
+    for name, text in vars(module).items()
     if isinstance(text, str) and not name.startswith("_") and not name.endswith(("_COLUMNS", "_FROM"))
 }
 
 QUEUED = {"SCAN run USING INDEX run_available", "SCAN run USING INDEX run_waiting"}
 RUNNING = {"SCAN run USING INDEX run_running", "SCAN r USING INDEX run_running"}
 ALL_JOBS = {"SCAN job USING INDEX job_name", "SCAN j USING INDEX job_name"}
+
+GIVEN = {"SCAN json_each VIRTUAL TABLE INDEX 1:"}
 
 WALKS: dict[str, set[str]] = {
     # All jobs are what is asked for.
@@ -45,12 +57,22 @@ WALKS: dict[str, set[str]] = {
     # The few jobs that are known to be full come as one JSON list.
     "RUN_CLAIMABLE": {"SCAN r USING INDEX run_queue", "SCAN json_each VIRTUAL TABLE INDEX 1:"},
     "RUN_HELD": RUNNING,
+    # Jobs that a tick is not about, and runs that were open when it began, come as JSON lists.
+    "TICK_WORK": RUNNING | GIVEN,
+    "TICK_NEXT": GIVEN,
+    "TICK_QUEUED": GIVEN,
+    "TICK_ROWS": GIVEN,
+    "TICK_OPEN": QUEUED | RUNNING,
+    "TICK_JOBS": ALL_JOBS,
+    "TICK_STAMP": {*ALL_JOBS, "SCAN job", "SCAN lock", "SCAN calendar"},
+    "PORTABLE_JOBS": ALL_JOBS,
+    "PORTABLE_RUNS": {"SCAN sqlite_sequence"},  # a row for each table
     "RUN_STOPS": RUNNING | {"SCAN run USING INDEX run_stop"},
 }
 """Walks that are meant; of those SQLite chooses."""
 
-SORTS = {"RUN_HELD", "PAST_IDS"}
-"""Sorted, because there are never more than a scheduler has slots, or people have jobs."""
+SORTS = {"RUN_HELD", "PAST_IDS", "TICK_ROWS", "PORTABLE_OPEN"}
+"""Sorted, because there are never more than a scheduler has slots, people have jobs, or a tick has cases."""
 
 
 class Anything(dict[str, object]):
