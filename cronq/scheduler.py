@@ -43,6 +43,8 @@ DUE_BATCH = 500
 LAUNCH_BATCH = 1000
 """Rows after which a launch is written and the rest left to the next turn: many jobs that catch up with many
 fire times each must not deafen the loop either, nor keep others from the store."""
+WANTED_AT_ONCE = 4
+"""Workers that are asked for in one turn: they start two at a time, and each that is ready is a turn."""
 LOOK_ANYWAY_S = 60.0
 """Longest sleep: a change made without ringing the bell (a FIFO that broke) is seen after this."""
 LOOK_OUTSIDE_S = 1.0
@@ -392,7 +394,7 @@ class Scheduler:
         """Ask for as many further workers as there are runs that could start."""
         capacity = self.workers.capacity
         if capacity > 0:
-            waiting = self.store.claimable(now, limit=capacity)
+            waiting = self.store.claimable(now, limit=min(capacity, WANTED_AT_ONCE))
             if waiting:
                 self.workers.want(waiting)
 

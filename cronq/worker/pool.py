@@ -89,6 +89,8 @@ class Pool:
         self._numbers = count(1)
         self._wanted = 0
         self._start_at = 0.0
+        self._look_again_at: float | None = None
+        self._enough = 2 * kernel.processors()
         self._failed_starts = 0
         self._selector = selectors.DefaultSelector()
         self._reaper: Reaper | None = None
@@ -179,8 +181,10 @@ class Pool:
         phases = [slot.phase for slot in self._slots.values()]
         if Phase.STARTING in phases:
             times.append(now + _START_BOUND_S)
+        self._look_again_at = None
         if self._lacking() > 0 and phases.count(Phase.STARTING) < MAX_STARTING:
             times.append(self._start_at)
+        times.append(self._look_again_at)
         idle = [slot.since for slot in self._slots.values() if slot.phase is Phase.IDLE]
         if len(idle) > 1:
             times.append(min(idle) + self._idle_s)
@@ -511,7 +515,14 @@ class Pool:
         # One spare: when all are busy, the next fire time must not wait for a start.
         aim = max(1, self._wanted)
         present = len(phases) - phases.count(Phase.LEAVING)
-        return min(aim - at_hand, self._size - present - len(self._adoptions))
+        lacking = min(aim - at_hand, self._size - present - len(self._adoptions))
+        if lacking > 0 and present >= self._enough:
+            # A start costs as much as ten quick attempts, which would have to wait for it.
+            now = self._clock.monotonic()
+            if sum(slot.is_brisk(now) for slot in self._slots.values()) >= self._enough:
+                self._look_again_at = now + QUICK_S
+                return 0
+        return lacking
 
     def _staff(self, now: float) -> None:
         starting = sum(slot.phase is Phase.STARTING for slot in self._slots.values())

@@ -40,6 +40,10 @@ _UNKNOWN_EXIT_CODE = 255
 """What `multiprocessing` says when the fork server, which waits for workers, died as well."""
 
 
+_BRISK_S = 0.005
+"""Attempts that take less keep a processor busy, theirs or that of whoever starts them."""
+
+
 class Phase(Enum):
     """What a worker is doing."""
 
@@ -92,7 +96,7 @@ class Slot:
         self._ask_at = now
         self._ask_again_s = ASK_S
         self._owed: tuple[AttemptKey, ...] = ()
-        self._is_quick = False
+        self._is_quick = self._is_brisk = False
         self._next_stop: Stop | None = None
         self._tickets = tickets
         self.pid = process.pid or 0
@@ -128,6 +132,10 @@ class Slot:
             and self.stop_request is None
             and now < self.since + QUICK_S
         )
+
+    def is_brisk(self, now: float) -> bool:
+        """Return whether it goes from one attempt to the next, each of which is over at once."""
+        return self._is_brisk and (self.phase is not Phase.BUSY or now < self.since + QUICK_S)
 
     def hold(self, claim: Claim) -> None:
         """Let it begin with a claim as soon as its attempt has ended."""
@@ -186,7 +194,9 @@ class Slot:
     def note_end(self, end: AttemptEnd, now: float) -> None:
         """Take note that its attempt is over; it begins with what it holds ready, if anything."""
         self.ends[end.key] = end
-        self._is_quick = end.usage is not None and end.usage.duration_s < QUICK_S
+        duration_s = QUICK_S if end.usage is None else end.usage.duration_s
+        self._is_quick = duration_s < QUICK_S
+        self._is_brisk = duration_s < _BRISK_S
         if self.next is None or self.is_leaving:
             self.claim = self.start = self.stop_request = self.guard = None
             self._enter(Phase.ENDED, now)

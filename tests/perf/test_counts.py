@@ -175,5 +175,6 @@ def test_system_calls_of_a_run(tmp_path: Path, python: bool, bound: int) -> None
     few = system_calls(tmp_path / "few", FEW, python=python)
     many = system_calls(tmp_path / "many", MANY, python=python)
     # One worker, so that nothing depends on which of two was faster: 262 for `/bin/true`, of which about 130
-    # are posix_spawn's, asking for each signal in the child, and about 30 the command's own; 85 for a function.
+    # are posix_spawn's, asking for each signal in the child, and about 30 the command's own; 85 for a
+    # function.
     assert (many - few) / (MANY - FEW) <= bound

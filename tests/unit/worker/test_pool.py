@@ -14,7 +14,7 @@ import pytest
 from cronq import clock
 from cronq.errors import InvariantError
 from cronq.model import OnCrash, Outcome
-from cronq.worker import guard, kernel, pool
+from cronq.worker import guard, kernel, pool, slot
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.endings import Begun
 from cronq.worker.inherited import InheritedCommand
@@ -315,3 +315,32 @@ def test_workers_that_cannot_be_started_are_told_once_and_so_is_their_return(
     rig.wait(lambda: len(rig.pool.idle()) > 1)
     rig.wait(lambda: len(rig.troubles) > 1)
     assert rig.troubles[1].message == "workers can be started again"
+
+
+def test_no_more_workers_are_started_while_quick_attempts_follow_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "processors", lambda: 1)
+    monkeypatch.setattr(slot, "_BRISK_S", 1000.0)
+    rig = Rig(tmp_path, size=6)
+    rig.pool.want(2)
+    rig.wait(lambda: len(rig.pool.idle()) == 2)
+    keys = []
+    for number, name in enumerate(rig.pool.idle(), start=1):
+        claim = claim_of(definition("true"), number, name)
+        rig.workers[claim.key] = name
+        rig.pool.assign(claim)
+        keys.append(claim.key)
+    for key in keys:
+        rig.end_of(key)
+    rig.wait(lambda: len(rig.pool.idle()) == len(rig.pool.pids()))  # one more was started as a spare
+    count = len(rig.pool.pids())
+    rig.pool.want(6)
+    rig.turn(clock.monotonic())
+    assert len(rig.pool.pids()) == count < 6
+    # Of those that are not quick after all, nobody waits for the end.
+    for number, name in enumerate(rig.pool.idle(), start=11):
+        rig.pool.assign(claim_of(definition("sleep", "60"), number, name))
+    rig.pool.want(6)
+    rig.wait(lambda: len(rig.pool.pids()) == 6)
+    rig.close()
