@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,18 +102,23 @@ def program_warning(definition: Definition) -> str | None:
     command = definition.command
     if command.kind is not CommandKind.ARGV:
         return None
-    program = command.words[0]
+    return _warning_of(command.words[0], definition.cwd, definition.path)
+
+
+@lru_cache(maxsize=256)
+def _warning_of(program: str, cwd: str, folders: str) -> str | None:
+    """Look for a program; a file of jobs has the same one again and again."""
     if "/" in program:
-        path = Path(definition.cwd) / program
+        path = Path(cwd) / program
         if path.is_file() and os.access(path, os.X_OK):
             return None
         reason = "is not executable" if path.is_file() else "does not exist"
         return f"{path} {reason}"
-    for folder in definition.path.split(":"):
-        candidate = Path(definition.cwd) / folder / program
+    for folder in folders.split(":"):
+        candidate = Path(cwd) / folder / program
         if candidate.is_file() and os.access(candidate, os.X_OK):
             return None
-    return f"there is no program `{program}` on the recorded PATH ({definition.path})"
+    return f"there is no program `{program}` on the recorded PATH ({folders})"
 
 
 def shown(command: Command) -> str:
