@@ -65,9 +65,8 @@ def verdicts(
     gone = sorted(document.jobs.keys() - {job.name for job in read.jobs})
     if gone and not names:
         session.note(f"not in {read.label} any more, and not judged: {', '.join(gone)}")
-    for one in sorted(read.jobs, key=lambda job: job.name):
-        if names and one.name not in names:
-            continue
+    jobs = {job.name: job for job in read.jobs}
+    for one in [jobs[name] for name in names or sorted(jobs)]:
         known = document.jobs.get(one.name)
         if known is None:
             # Also if it is paused: how long nobody has ticked is not known.
@@ -89,7 +88,7 @@ def _verdict(
         definition = with_firing(one.definition, known.firing)
         job = Job(0, one.name, 0, definition, 0, 0)
         times, placement = times_of(job, read.calendars), placement_of(job)
-    except (CronqError, TypeError, ValueError) as error:
+    except (CronqError, AttributeError, TypeError, ValueError) as error:
         trouble = error.message if isinstance(error, CronqError) else "the state's fire times cannot be read"
         return Verdict(one.name, Standing.UNKNOWN, None, trouble=trouble)
     return verdict_of(

@@ -103,6 +103,10 @@ def test_file_that_was_changed_since_the_last_tick(watched: World) -> None:
     assert overdue(watched) == (1, {"a": "unknown"})
     keep(watched, daily._replace(firing={"schedule": 7}))
     assert overdue(watched) == (1, {"a": "unknown"})
+    keep(watched, daily._replace(firing={"schedule": "0 2 * * *", "tz": 7}))
+    assert overdue(watched) == (1, {"a": "unknown"})
+    keep(watched, daily._replace(firing={"shedule": "0 2 * * *"}))
+    assert overdue(watched) == (1, {"a": "unknown"})
 
 
 def test_paused(watched: World) -> None:
@@ -173,3 +177,49 @@ def test_request_that_is_wrong(watched: World) -> None:
     answer = watched.run("overdue", "--state", "state")
     assert (answer.code, answer.out) == (2, "")
     assert "cronq.toml:6" in answer.err
+
+
+def test_agrees_with_the_ledger_that_the_text_is_of(world: World) -> None:
+    """Real ticks, two of them late; then both sources are asked at many instants."""
+    (world.root / "work" / "cronq.toml").write_text(
+        """
+        [defaults]
+        tz = "UTC"
+        timeout = "5m"
+        [jobs.hourly]
+        shell = "echo hi"
+        schedule = "0 * * * *"
+        [jobs.daily]
+        shell = "echo hi"
+        schedule = "30 9 * * *"
+        catch-up = "all"
+        [jobs.held]
+        shell = "echo hi"
+        schedule = "0 * * * *"
+        blackout = "09:00-12:00:drop"
+        [jobs.fails]
+        schedule = "15 * * * *"
+        shell = "exit 3"
+        retries = 0
+        [jobs.once]
+        shell = "echo hi"
+        schedule = "at 2026-01-02T10:20"
+        """
+    )
+    for now, code in (("08:00", 0), ("10:05", 1), ("10:25", 1), ("15:40", 1)):
+        answer = world.run("tick", "--state", "state", "--now", f"2026-01-02T{now}Z", tty=False)
+        assert answer.code == code, answer.err
+    ledger = str(world.root / "work" / "state.db")
+    seen = set()
+    # Of a job that never succeeded the window begins when it was added, which no state tells.
+    well = ("hourly", "daily", "held", "once")
+    for minutes in range(7 * 60, 40 * 60, 35):
+        world.now = at("2026-01-02T09:00:00Z") + minutes * 60_000_000
+        for options in ((), ("--grace", "2h"), ("--within", "3h", *well), ("--within", "30h", *well)):
+            by_state = world.run("overdue", "--state", "state", *options, "--json")
+            by_ledger = world.run("overdue", "--db", ledger, *options, "--json")
+            assert by_state.code == by_ledger.code
+            found, expected = json.loads(by_state.out), json.loads(by_ledger.out)
+            assert found == expected, (minutes, options)
+            seen |= {(one["name"], one["standing"]) for one in found["jobs"]}
+    assert {("hourly", "ok"), ("hourly", "overdue"), ("fails", "overdue"), ("once", "ok")} <= seen
