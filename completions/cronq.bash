@@ -226,6 +226,8 @@ _cronq() {
         'why --color') _cronq_words "auto always never"; return ;;
         'overdue --within') return ;;
         'overdue --grace') return ;;
+        'overdue --file') _cronq_kind file; return ;;
+        'overdue --state') _cronq_kind file; return ;;
         'overdue --db') _cronq_kind file; return ;;
         'overdue --tz') _cronq_kind zones; return ;;
         'overdue --color') _cronq_words "auto always never"; return ;;
@@ -368,7 +370,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--at --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         overdue)
-            if [[ $cur == -* ]]; then _cronq_words "--within --grace --nagios --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--within --grace --file --state --nagios --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         simulate)
             if [[ $cur == -* ]]; then _cronq_words "--file --from --to --durations --fail --down --workers --timeline --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi

@@ -57,7 +57,7 @@ class Standing(StrEnum):
     """Nothing was due yet for which a success could be expected by now."""
     PAUSED = "paused"
     UNKNOWN = "unknown"
-    """It cannot be judged: its definition or its schedule cannot be read."""
+    """It cannot be judged: its definition or its schedule cannot be read, or a state does not know it."""
 
 
 ALARMING = frozenset({Standing.OVERDUE, Standing.UNKNOWN})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,8 +15,11 @@ from cronq.render.times import full, iso, offset, relative
 if TYPE_CHECKING:
     from cronq.overdue import Verdict
 
-USAGE = "overdue [NAME...] [--within [NAME=]DURATION]"
-EXAMPLES = ("cronq overdue", "cronq overdue --within 2h --within backup=26h sync backup")
+USAGE = "overdue [NAME...] [--within [NAME=]DURATION] [--state FILE]"
+EXAMPLES = (
+    "cronq overdue --within 2h --within backup=26h sync backup",
+    "cronq overdue --file cronq.toml --state .cronq/state.txt --grace 6h",
+)
 
 _NAGIOS_CRITICAL, _NAGIOS_UNKNOWN = 2, 3
 _NAMED = 10
@@ -42,6 +45,16 @@ def command(
             help="How late a success may come (default: as grace, timeout and retries say).",
         ),
     ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="FILE", help="With --state: the jobs (default: cronq.toml)."),
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state", metavar="FILE", help="Judge by what `cronq tick --state` keeps, no database."
+        ),
+    ] = None,
     nagios: Annotated[
         bool,
         typer.Option("--nagios", help="One line, and the exit codes of monitoring plugins: 0, 2, 3."),
@@ -54,10 +67,13 @@ def command(
     schedule does not count: the last success must have ended within that time. Paused jobs are not judged,
     nor those for which nothing was due yet. A database that is not there is an error (5), never silence,
     and so is one without jobs (1).
+
+    With --state, a state that is not there is likewise an error (5), and a job that it does not know cannot
+    be judged, which counts as overdue. Fire times are those that the last tick knew.
     """
     session = Session.of(ctx)
     try:
-        found = _judged(session, names or [], within or [], grace)
+        found = _judged(session, names or [], within or [], grace, _Source(file, state))
     except CronqError as error:
         if not nagios:
             raise
@@ -78,19 +94,41 @@ def command(
     return _NAGIOS_CRITICAL if nagios else int(ExitCode.FAILED)
 
 
+class _Source(NamedTuple):
+    """Where what is known of jobs comes from; without a state from the database."""
+
+    file: str | None
+    state: str | None
+
+
 def _judged(
-    session: Session, names: Sequence[str], within: Sequence[str], grace: str | None
+    session: Session, names: Sequence[str], within: Sequence[str], grace: str | None, source: _Source
 ) -> list[Verdict]:
-    from cronq.cli._watched import verdicts
     from cronq.schedule.duration import parse_duration
 
     windows = _windows(within)
     if grace is not None and None in windows:
         raise UsageError("--grace and --within contradict each other", hint="--within asks for no fire time")
     late_s = None if grace is None else parse_duration(grace)
+    asked = list(dict.fromkeys(names))
+    if source.file is not None and source.state is None:
+        raise UsageError(
+            "--file needs --state",
+            hint="without a state the jobs are those of the database",
+        )
+    if source.state is not None:
+        if session.options.db is not None:
+            raise UsageError("--db and --state contradict each other", hint="a state needs no database")
+        from cronq.cli import _watched_state
+
+        file = source.file or "cronq.toml"
+        return list(
+            _watched_state.verdicts(session, file, source.state, asked, windows=windows, late_s=late_s)
+        )
+    from cronq.cli._watched import verdicts
+
     with session.store(read_only=True) as store, store.reading():
         store.named_jobs([name for name in windows if name is not None])
-        asked = list(dict.fromkeys(names))
         return list(verdicts(store, asked, session.started_at, windows=windows, late_s=late_s))
 
 

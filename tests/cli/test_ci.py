@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+import cronq
 from cronq import __version__
 from cronq.cli._app import load
 from cronq.cli._ci_files import STATE, text_of, times_for
 from cronq.cli._commands import entry_named
+from cronq.errors import ExitCode
 from tests.cli.world import World
 
 FILES = {"github": ".github/workflows/cronq.yml", "gitlab": ".gitlab-ci.yml"}
@@ -25,8 +27,6 @@ SCHEMAS = {
     "github": ("vendor.github-workflows",),
     "gitlab": ("vendor.gitlab-ci", "--data-transform", "gitlab-ci"),
 }
-LATER = {"tick"}
-"""Commands that the files use and that come with another change; see the test that names them."""
 
 
 def yaml_of(text: str) -> Any:
@@ -161,15 +161,10 @@ def test_what_is_executed_is_known_to_cronq(repository: World, service: str) -> 
     assert [shlex.split(line)[1] for line in lines] == ["tick", "overdue"]
     for line in lines:
         _, name, *words = shlex.split(line)
-        if name in LATER and entry_named(name) is None:
-            continue
         entry = entry_named(name)
         assert entry is not None
         known = {option for parameter in load(entry).params for option in parameter.opts}
-        unknown = {word for word in words if word.startswith("-")} - known
-        if name == "overdue":
-            unknown -= {"--file", "--state"}
-        assert not unknown, line
+        assert not {word for word in words if word.startswith("-")} - known, line
 
 
 def test_steps_run_in_a_shell_as_the_service_does(repository: World, service: str, tmp_path: Path) -> None:
@@ -193,6 +188,56 @@ def test_steps_run_in_a_shell_as_the_service_does(repository: World, service: st
     assert words.count("python") == words.count(f"cronq-cli[ping]=={__version__}")
     assert words[words.index("tick") :][:3] == ["tick", "--file", odd]
     assert words[words.index("overdue") :][:5] == ["overdue", "--file", odd, "--state", STATE]
+
+
+def test_steps_run_for_real(repository: World, service: str) -> None:
+    """The tick's step and then the switch's, as shells of the service run them, and by their exit codes."""
+    work = repository.root / "work"
+    lines = commands_in(written(repository, service), service)
+    tick, overdue = (next(line for line in lines if f"cronq {name} " in line) for name in ("tick", "overdue"))
+    programs = repository.root / "programs"
+    programs.mkdir()
+    program = programs / "cronq"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cronq "$@"\n')
+    program.chmod(0o755)
+    package = str(Path(cronq.__file__).parents[1])
+    environ = {**repository.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": package}
+
+    def step(line: str) -> subprocess.CompletedProcess[str]:
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]
+        argv = [*(shell if service == "github" else ["sh", "-ec"]), line]
+        return subprocess.run(
+            argv, env=environ, cwd=work, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def jobs(line: str) -> None:
+        text = f'[jobs.a]\nschedule = "0 * * * *"\ntz = "UTC"\nshell = "{line}"\n'
+        (work / "cronq.toml").write_text(text)
+
+    jobs("echo hi")
+    # Before the first tick there is no cursor, and that is no good news.
+    assert step(overdue).returncode == ExitCode.STORE
+    # A first tick, two days ago; none since then.
+    assert step(f"cronq tick --state {STATE} --now '2d ago'").returncode == ExitCode.OK
+    silence = step(overdue)
+    assert silence.returncode == ExitCode.FAILED, silence.stderr
+    assert "never" in silence.stdout
+    # The next one catches up.
+    done = step(tick)
+    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
+    assert (work / "report.xml").is_file()
+    assert len(list((work / "logs").iterdir())) == 1
+    before = (work / STATE).read_bytes()
+    well = step(overdue)
+    assert well.returncode == ExitCode.OK, well.stdout + well.stderr
+    assert (work / STATE).read_bytes() == before
+    # The same with a job that fails, and without the database, as in a new runner.
+    for path in work.joinpath(".cronq").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    jobs("exit 3")
+    assert step(f"cronq tick --state {STATE} --now '2d ago'").returncode == ExitCode.OK
+    assert step(tick).returncode == ExitCode.FAILED
+    assert step(overdue).returncode == ExitCode.FAILED
 
 
 def test_standard_output_holds_the_same_file(repository: World, service: str) -> None:
