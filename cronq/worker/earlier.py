@@ -6,7 +6,7 @@ import os
 import signal
 
 from cronq.clock import Clock
-from cronq.model import SECOND, AttemptEnd, AttemptKey, CommandKind
+from cronq.model import SECOND, AttemptEnd, AttemptKey, CommandKind, Outcome
 from cronq.store.base import Held
 from cronq.store.location import Place
 from cronq.worker import endings, kernel, liveness
@@ -171,7 +171,7 @@ class EarlierAttempt:
 
     def _is_worker_over(self, now: float) -> bool:
         """Return whether its worker hangs: it should long have stopped the attempt, or recorded its end."""
-        if self._is_past():
+        if self._is_elsewhere():
             return self._is_condemned
         if self._is_alive():
             self._record_by = None
@@ -190,9 +190,16 @@ class EarlierAttempt:
 
     def _has_command(self) -> bool:
         """Return whether anything of the attempt lives, when its worker is dead."""
-        if self._is_past():
+        if self._is_past() or self._is_elsewhere():
             return False
         return self._is_alive() or bool(self._groups.members(self._attempt.worker))
+
+    def _is_elsewhere(self) -> bool:
+        """Return whether its worker, or what that left, executes another one, which is not to be touched.
+
+        This one has ended before, or was held ready: then it begins, or the worker leaves without.
+        """
+        return liveness.is_busy_with_another(self._place, self.key, self.worker)
 
     def _is_past(self) -> bool:
         """Return whether its worker has begun with another one since: it has ended, and was not recorded.
@@ -203,7 +210,7 @@ class EarlierAttempt:
         return hint is not None and self.key in hint.before
 
     def _signal_worker(self, number: int) -> None:
-        if self._is_past():
+        if self._is_past() or self._is_elsewhere():
             return
         self._worker = self._worker or liveness.worker_hint(self._place, self._attempt.worker)
         if self._worker is not None and self._worker.start_ticks is not None:
@@ -214,13 +221,18 @@ class EarlierAttempt:
         found = [
             info.pid
             for info in kernel.all_processes()
-            if info.session == leader or liveness.is_of_attempt(self._place, self.key, self.worker, info.pid)
+            if (leader and info.session == leader)
+            or liveness.is_of_attempt(self._place, self.key, self.worker, info.pid)
         ]
+        if self._is_elsewhere():
+            return found  # the group of the worker is that of the other one
         return [*found, *(pid for pid in self._groups.members(self._attempt.worker) if pid not in found)]
 
     def _unknown_end(self) -> AttemptEnd:
         now = self._clock.now()
         if self._was_never_started():
+            if self._asked is not None:
+                return AttemptEnd(self.key, Outcome.CANCELLED, now, reason=self._asked[0])
             return end_never_started(self._claim, now)
         begun = None if self._command is None else begun_from_hint(self._command, self._clock)
         verdict = self._guard.verdict() if self._is_callable else self._watch.verdict

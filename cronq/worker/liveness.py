@@ -325,6 +325,14 @@ def attempt_hint(place: Place, key: AttemptKey, worker: str) -> Hint | None:
     return hint if hint is not None and hint.key == key and hint.pid != 0 else None
 
 
+def is_busy_with_another(place: Place, key: AttemptKey, worker: str) -> bool:
+    """Return whether a worker, or what it left, executes another attempt than this one."""
+    hint = last_attempt(place, worker)
+    if hint is None or hint.key in {None, key}:
+        return False
+    return _is_locked(attempt_file(place, worker))
+
+
 def last_attempt(place: Place, worker: str) -> Hint | None:
     """Return which attempt a worker began with last; None if with none, or it cannot be read now."""
     with contextlib.suppress(OSError):

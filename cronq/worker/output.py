@@ -91,7 +91,10 @@ class Output:
         try:
             size = os.lstat(path).st_size
             self._was_full = self._was_full or _is_full(os.statvfs(path))
+        except FileNotFoundError:
+            return end
         except OSError:
+            self.is_settled = False
             return end
         try:
             self._log.settle(is_needed=size > 0 or bool(end.survivors))

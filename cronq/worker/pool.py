@@ -204,7 +204,8 @@ class Pool:
         """
         slot = self._slots.get(claim.worker)
         if slot is not None and slot.phase is Phase.BUSY and slot.next is None:
-            slot.hold(claim)
+            if not slot.hold(claim):
+                self._reports.append(Recalled(claim.key))
             self._wanted = max(0, self._wanted - 1)
             return
         if slot is None or slot.phase is not Phase.IDLE:
@@ -291,7 +292,8 @@ class Pool:
         self._ask_starts(now)
         for slot in self._slots.values():
             stuck = slot.phase is Phase.STARTING and now - slot.since > _START_BOUND_S
-            if stuck or (slot.guard is not None and slot.guard.is_over(now)):
+            is_over = stuck or (slot.guard is not None and slot.guard.is_over(now))
+            if is_over and (slot.next is None or self._recall(slot)):
                 slot.signal(signal.SIGKILL)
             slot.nudge(now)
             slot.look_after_output(now)
@@ -495,7 +497,9 @@ class Pool:
         now = self._clock.monotonic()
         for slot in self._slots.values():
             if slot.key == key:
-                slot.stop(reason, now, at_once=at_once)
+                # What it has begun with since must not be hit: then this one has ended, and says so soon.
+                if slot.next is None or self._recall(slot):
+                    slot.stop(reason, now, at_once=at_once)
             elif slot.next is not None and slot.next.key == key:
                 self._stop_next(slot, reason, at_once=at_once)
 

@@ -40,6 +40,8 @@ _UNKNOWN_EXIT_CODE = 255
 """What `multiprocessing` says when the fork server, which waits for workers, died as well."""
 
 
+_MOST_HELD = 32_768
+"""Bytes of a claim that a busy worker may hold."""
 _BRISK_S = 0.005
 """Attempts that take less keep a processor busy, theirs or that of whoever starts them."""
 
@@ -137,11 +139,18 @@ class Slot:
         """Return whether it goes from one attempt to the next, each of which is over at once."""
         return self._is_brisk and (self.phase is not Phase.BUSY or now < self.since + QUICK_S)
 
-    def hold(self, claim: Claim) -> None:
-        """Let it begin with a claim as soon as its attempt has ended."""
+    def hold(self, claim: Claim) -> bool:
+        """Let it begin with a claim as soon as its attempt has ended; return False if that cannot be.
+
+        A worker in a callable does not read, and a message that does not fit into its pipe would hold us up.
+        """
+        if len(encode(Execute(claim))) > _MOST_HELD:
+            self._is_quick = False
+            return False
         self.next = claim
         acknowledged, self._owed = self._owed, ()
         self._send(Execute(claim, acknowledged, self._tickets.offer()))
+        return True
 
     def recall(self) -> Claim | None:
         """Take back what it holds ready; None: nothing, or it has begun with it, and will say so."""
@@ -153,7 +162,7 @@ class Slot:
 
     def stop_next(self, reason: str, *, at_once: bool) -> None:
         """Stop what it holds ready, and has just begun with, when that is known."""
-        if self.next is not None:
+        if self.next is not None and (self._next_stop is None or at_once):
             self._next_stop = Stop(self.next.key, reason, at_once)
 
     def _begin(self, claim: Claim, now: float) -> None:

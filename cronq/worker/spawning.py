@@ -50,10 +50,10 @@ def spawn(definition: Definition, *, env: Mapping[str, str], stdin: int, output:
         (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
-        (os.POSIX_SPAWN_DUP2, lock, lock),  # to itself: takes close-on-exec away, in the child
     ]
     os.chdir(definition.cwd)
     try:
+        os.set_inheritable(lock, True)
         refused: OSError | None = None
         for program in _candidates(words[0], env):
             try:

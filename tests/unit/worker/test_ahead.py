@@ -134,6 +134,45 @@ def test_what_has_just_been_begun_with_is_stopped_when_that_is_known(rig: Rig, g
     assert rig.end_of(first).outcome is Outcome.SUCCESS
 
 
+def test_stop_of_an_attempt_that_has_ended_does_not_hit_the_next(
+    rig: Rig, tmp_path: Path, gate: Path
+) -> None:
+    (tmp_path / "waiting.py").write_text("def wait(name):\n    open(name).read()\n")
+    os.mkfifo(tmp_path / "other")
+    first, second = (function("waiting:wait", f'["{name}"]', cwd=str(tmp_path)) for name in ("gate", "other"))
+    first_key = rig.started(first).key
+    second_key = rig.hold(second)
+    gate.write_text("go\n")
+    # Not polled: the pool does not know yet that the first one has ended.
+    while liveness.attempt_hint(rig.place, second_key, rig.workers[second_key]) is None:
+        pass
+    rig.pool.stop(first_key, "enough")
+    assert rig.end_of(first_key).outcome is Outcome.SUCCESS
+    rig.wait(lambda: second_key in rig.starts)
+    (tmp_path / "other").write_text("go\n")
+    assert rig.end_of(second_key).outcome is Outcome.SUCCESS
+
+
+def test_stop_of_an_attempt_takes_back_what_waits_behind_it(rig: Rig, gate: Path) -> None:
+    first, second = held_behind(rig, gate)
+    rig.pool.stop(first, "enough")
+    assert rig.end_of(first).reason == "enough"
+    assert rig.recalled == [second]
+
+
+def test_claim_that_is_too_long_for_a_pipe_that_nobody_reads_is_not_held(
+    rig: Rig, tmp_path: Path, gate: Path
+) -> None:
+    (tmp_path / "waiting.py").write_text("def wait():\n    open('gate').read()\n")
+    first = rig.started(function("waiting:wait", cwd=str(tmp_path))).key
+    second = rig.hold(definition("true", env=(("LONG", "x" * 1_000_000),)))
+    rig.wait(lambda: rig.recalled == [second])
+    assert rig.pool.ahead() == []
+    assert first not in rig.ends
+    gate.write_text("go\n")
+    assert rig.end_of(first).outcome is Outcome.SUCCESS
+
+
 def test_killed_worker_gives_back_what_it_held(rig: Rig, gate: Path) -> None:
     first, second = held_behind(rig, gate)
     os.kill(rig.worker_pid(), signal.SIGKILL)
@@ -225,3 +264,44 @@ class TestAttemptWhoseWorkerHasBegunWithAnother:
         attempt.stop("enough", at_once=True)
         assert attempt.step() is None
         assert signalled == []
+
+
+class TestClaimThatWasHeldWhenTheSchedulerDied:
+    """Its worker executes another one, which goes on."""
+
+    @pytest.fixture
+    def attempt(self, rig: Rig, tmp_path: Path) -> Iterator[EarlierAttempt]:
+        place = place_at(tmp_path)
+        worker_fd = liveness.take_lock(liveness.worker_file(place, "earlier"))
+        fd = AttemptLock(place, "earlier", kernel.boot_id()).take((8, 1))
+        claim = claim_of(shell("true", timeout_s=0.001), 9, "earlier")
+        row = Attempt(9, 1, "earlier", kernel.boot_id(), claim.claimed_at)
+        yield EarlierAttempt(Held(claim, row), place, rig.clock, WorkerGroups(place, None))
+        os.close(fd)
+        os.close(worker_fd)
+
+    def test_worker_is_neither_stopped_nor_killed_for_it(
+        self, attempt: EarlierAttempt, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        signalled: list[int] = []
+        monkeypatch.setattr(kernel, "send_signal", lambda *what: signalled.append(what[1]))
+        assert attempt.is_worth_watching()
+        attempt.stop("enough", at_once=True)
+        later = attempt._clock.monotonic() + 1_000
+        monkeypatch.setattr(type(attempt._clock), "monotonic", lambda _: later)
+        assert attempt.step() is None
+        assert attempt.step() is None
+        assert signalled == []
+
+    @pytest.mark.parametrize("reason", [None, "enough"])
+    def test_once_the_worker_is_gone_it_was_never_started(
+        self, attempt: EarlierAttempt, monkeypatch: pytest.MonkeyPatch, reason: str | None
+    ) -> None:
+        monkeypatch.setattr(liveness, "is_worker_alive", lambda *_: False)
+        if reason is not None:
+            attempt.stop(reason, at_once=False)
+        end = attempt.step()
+        assert end is not None
+        told = "worker killed before the start" if reason is None else reason
+        assert (end.reason, end.started_at) == (told, None)
+        assert (end.retry_at is None) is (reason is not None)
