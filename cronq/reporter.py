@@ -6,7 +6,7 @@ report of a worker holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,7 +48,7 @@ Tail = Callable[[Claim, AttemptEnd], tuple[str, ...]]
 class Watcher(Protocol):
     """Wants to know what became of runs, with their definitions, which events do not hold."""
 
-    def launched(self, runs: Iterable[Run], definition_of: Callable[[int, int], Definition]) -> None:
+    def launched(self, runs: Sequence[Run], definition_of: Callable[[int, int], Definition]) -> None:
         """Runs were inserted; `definition_of` gives that of a job's revision."""
 
     def started(self, claim: Claim, start: AttemptStart) -> None:
@@ -107,9 +107,8 @@ class Reporter:
             self._expected[claim.key] = took[len(took) // 2] if took else None
         return self._expected[claim.key]
 
-    def announce(self, runs: Iterable[Run], now: Micros) -> None:
+    def announce(self, runs: Sequence[Run], now: Micros) -> None:
         """Tell of runs just inserted: queued ones, and fire times that passed."""
-        runs = list(runs)
         if self._watcher is not None:
             self._watcher.launched(runs, self._store.definition)
         for run in runs:

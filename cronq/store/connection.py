@@ -253,7 +253,7 @@ class transaction:
                 cast("Connection", self._connection).has_failed = True
         else:
             _end(self._connection, self._path, error)
-        _raise_mapped(error, self._path)
+        raise_mapped(error, self._path)
 
 
 class group:
@@ -283,7 +283,7 @@ class group:
             _end(self._connection, self._path, error)
             raise error
         _end(self._connection, self._path, error)
-        _raise_mapped(error, self._path)
+        raise_mapped(error, self._path)
 
 
 def _end(connection: sqlite3.Connection, path: Path, error: BaseException | None) -> None:
@@ -346,18 +346,17 @@ class mapped_errors:
         """Begin the block."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is not None:
-            _raise_mapped(error, self._path)
+        raise_mapped(error, self._path)
 
 
-def _raise_mapped(error: BaseException | None, path: Path) -> None:
+def raise_mapped(error: BaseException | None, path: Path) -> None:
     """Raise what an error means; without effect if it means itself."""
-    mapped = None if error is None else mapped_error(error, path)
+    mapped = None if error is None else _mapped_error(error, path)
     if mapped is not None:
         raise mapped from error
 
 
-def mapped_error(error: BaseException, path: Path) -> CronqError | None:
+def _mapped_error(error: BaseException, path: Path) -> CronqError | None:
     """Return an error in cronq's words; None: it is in them, or none of ours."""
     if isinstance(error, sqlite3.Error):
         return _store_error(error, path)

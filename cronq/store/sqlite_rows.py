@@ -10,7 +10,7 @@ from cronq.model import Attempt, Definition, Micros, Run, State
 from cronq.plan import Active, Launch
 from cronq.store import queries, rows
 from cronq.store.base import DueJob
-from cronq.store.connection import Connection, mapped_error
+from cronq.store.connection import Connection, raise_mapped
 from cronq.store.location import Place
 from cronq.store.presence import Presence
 
@@ -113,10 +113,8 @@ class Ledger:
         try:
             return self._db.execute(query, values).fetchall()  # type: ignore[arg-type]
         except Exception as error:
-            mapped = mapped_error(error, self._path)
-            if mapped is None:
-                raise
-            raise mapped from error
+            raise_mapped(error, self._path)
+            raise
 
 
 def unknown_names(what: str, names: Sequence[str], known: Sequence[str], otherwise: str) -> tuple[str, str]:

@@ -121,8 +121,7 @@ class Slot:
     def assign(self, claim: Claim, now: float) -> None:
         """Hand it an attempt."""
         self._begin(claim, now)
-        acknowledged, self._owed = self._owed, ()
-        self._send(Execute(claim, acknowledged))
+        self._send(Execute(claim, self._take_owed()))
 
     def can_hold(self, now: float) -> bool:
         """Return whether it may hold a claim ready: what it executes is probably over in a moment."""
@@ -144,12 +143,14 @@ class Slot:
 
         A worker in a callable does not read, and a message that does not fit into its pipe would hold us up.
         """
-        if len(encode(Execute(claim))) > _MOST_HELD:
+        data = encode(Execute(claim, self._owed, self._tickets.number))
+        if len(data) > _MOST_HELD:
             self._is_quick = False
             return False
         self.next = claim
-        acknowledged, self._owed = self._owed, ()
-        self._send(Execute(claim, acknowledged, self._tickets.offer()))
+        self._owed = ()
+        self._tickets.offer()
+        self._send_bytes(data)
         return True
 
     def recall(self) -> Claim | None:
@@ -189,16 +190,11 @@ class Slot:
             self._ask_at = now + self._ask_again_s
             self._ask_again_s = min(2 * self._ask_again_s, _ASK_SELDOM_S)
             return None
-        start = AttemptStart(self.claim.key, hint.pid, hint.at)
-        self.note_start(start, now)
-        return start
-
-    def note_start(self, start: AttemptStart, now: float) -> None:
-        """Take note that its attempt has begun."""
-        self.start = start
+        self.start = AttemptStart(self.claim.key, hint.pid, hint.at)
         self.started = now
-        if self.guard is not None and self.claim is not None and self.stop_request is None:
+        if self.guard is not None and self.stop_request is None:
             self.guard = WorkerGuard(now, self.claim.definition)
+        return self.start
 
     def note_end(self, end: AttemptEnd, now: float) -> None:
         """Take note that its attempt is over; it begins with what it holds ready, if anything."""
@@ -228,13 +224,15 @@ class Slot:
 
     def tell_acknowledged(self) -> None:
         """Tell it what it has not heard yet about its ends."""
-        acknowledged, self._owed = self._owed, ()
-        for key in acknowledged:
+        for key in self._take_owed():
             self._send(Acknowledged(key))
+
+    def _take_owed(self) -> tuple[AttemptKey, ...]:
+        acknowledged, self._owed = self._owed, ()
+        return acknowledged
 
     def become_idle(self, now: float) -> None:
         """Take note that it can take a claim, unless it leaves by itself."""
-        self.claim = self.start = self.stop_request = self.guard = None
         self._enter(Phase.LEAVING if self.is_leaving else Phase.IDLE, now)
 
     def stop(self, reason: str, now: float, *, at_once: bool) -> None:
@@ -337,11 +335,14 @@ class Slot:
         self.since = now
 
     def _send(self, message: ToWorker) -> None:
+        self._send_bytes(encode(message))
+
+    def _send_bytes(self, data: bytes) -> None:
         if self._pipe is None:
             return
         # A worker that is gone is noticed by its death, not here.
         with contextlib.suppress(OSError):
-            self._pipe.send_bytes(encode(message))
+            self._pipe.send_bytes(data)
 
 
 def end_of_lost_callable(

@@ -18,19 +18,20 @@ class TicketBox:
 
     Attributes:
         reader: For the worker.
+        number: Of the ticket that is laid down next.
     """
 
     def __init__(self) -> None:
         """Make the pipe. Raises: OSError."""
         reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.reader: Connection[int, int] = Connection(reader, writable=False)
-        self._number = 0
+        self.number = 0
 
     def offer(self) -> int:
         """Lay a ticket down, and return its number; the one before is gone."""
-        self._number = (self._number + 1) % _NUMBERS
-        os.write(self._writer, bytes((self._number,)))
-        return self._number
+        number, self.number = self.number, (self.number + 1) % _NUMBERS
+        os.write(self._writer, bytes((number,)))
+        return number
 
     def take_back(self) -> bool:
         """Return whether the ticket was still there; then the worker will not begin."""
