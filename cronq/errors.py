@@ -8,7 +8,8 @@
     ├─ NotFoundError                exit 3    JobNotFound · RunNotFound
     ├─ ConflictError                exit 4    JobExists · SchedulerRunning · IllegalTransition · FileTaken
     ├─ StoreError                   exit 5    the store cannot be used
-    │  ├─ StoreMissing · StoreTooNew · StoreBusy · StoreCorrupt · StoreUntrusted · StoreFull
+    │  ├─ StoreMissing · StoreTooNew · StoreBusy · StoreCorrupt · StoreUntrusted · StoreFull ·
+    │  │  StoreUnreachable
     │  ├─ StateUnreadable
     │  └─ StoreCorrupt: DefinitionUnreadable
     └─ InvariantError               exit 70   a bug in cronq
@@ -186,6 +187,10 @@ class StoreUntrusted(StoreError):
 
 class StoreFull(StoreError):
     """The disk is full or read-only, or the database's files cannot be written."""
+
+
+class StoreUnreachable(StoreError):
+    """The database server does not answer, or only as one that cannot be written now."""
 
 
 class StateUnreadable(StoreError):

@@ -20,7 +20,7 @@ from cronq.store.base import (
     Totals,
 )
 from cronq.store.location import Place, find_place
-from cronq.store.sqlite import open_store
+from cronq.store.opening import open_store
 
 __all__ = [
     "CalendarText",

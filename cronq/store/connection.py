@@ -60,6 +60,13 @@ class Connection(sqlite3.Connection):
     is_grouping: bool = False
     has_failed: bool = False
 
+    @staticmethod
+    def is_taken(error: Exception) -> bool:
+        """Return whether an error says that a unique key exists already."""
+        return (
+            isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorname == "SQLITE_CONSTRAINT_UNIQUE"
+        )
+
 
 def connect(place: Place, *, create: bool, read_only: bool, environ: Mapping[str, str]) -> Connection:
     """Return a connection to a trusted database of the present version.
@@ -240,7 +247,7 @@ class transaction:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._is_part = isinstance(connection, Connection) and connection.is_grouping
+        self._is_part = getattr(connection, "is_grouping", False)
 
     def __enter__(self) -> None:
         if not (self._is_part and self._connection.in_transaction):

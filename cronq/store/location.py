@@ -14,8 +14,12 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cronq.errors import StoreError, StoreMissing, StoreUntrusted, UsageError
+
+if TYPE_CHECKING:
+    from cronq.store.postgres.address import Address
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -46,12 +50,20 @@ class Place:
     Attributes:
         rule: Which rule found it, in words for `cronq status`.
         found: It was found by walking up from the working directory, so it must be trusted explicitly.
+        address: Of the server that holds the ledger; then `database` is the name of no file, and what is
+            beside it belongs to this host alone. None: it is the file.
     """
 
     database: Path
     logs: Path
     rule: str
     found: bool = False
+    address: Address | None = None
+
+    @property
+    def shown(self) -> str:
+        """What people call it: the path of the file, or the address without secrets."""
+        return str(self.database) if self.address is None else self.address.shown
 
     @property
     def lock(self) -> Path:
@@ -88,9 +100,9 @@ def find_place(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> P
         UsageError: A path is empty, or is that of a folder.
     """
     if explicit is not None:
-        return _at_path(explicit, cwd, "--db")
+        return _named(explicit, cwd, "--db", environ)
     if environ.get("CRONQ_DB"):
-        return _at_path(environ["CRONQ_DB"], cwd, "CRONQ_DB")
+        return _named(environ["CRONQ_DB"], cwd, "CRONQ_DB", environ)
     project = _nearest_project(cwd, Path(environ["HOME"]) if environ.get("HOME") else None)
     if project is not None:
         return Place(project / DATABASE_NAME, project / "logs", f"nearest {PROJECT_DIRECTORY}", found=True)
@@ -101,11 +113,17 @@ def find_place(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> P
     return _user_place(environ)
 
 
+def _named(text: str, cwd: Path, rule: str, environ: Mapping[str, str]) -> Place:
+    if text.startswith(("postgresql:", "postgres:", "postgresql+")):
+        from cronq.store.postgres.location import server_place
+
+        return server_place(text, rule, environ)
+    return _at_path(text, cwd, rule)
+
+
 def _at_path(text: str, cwd: Path, rule: str) -> Place:
     if not text:
         raise UsageError(f"{rule} is empty", hint="give the path of a database file")
-    if text.startswith(("postgresql:", "postgres:")):
-        raise UsageError("PostgreSQL is not supported by this version", hint="give the path of a file")
     # Resolved, so that two paths to one file share one lock.
     try:
         path = (cwd / Path(text).expanduser()).resolve()

@@ -36,8 +36,8 @@ VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 # `set`, `pause`, `resume`, `remove`. Primary key. The guard is what the caller read: revision, watermark
 # and pause; no row means that somebody else was faster.
 JOB_CHANGE = """
-UPDATE job SET revision = revision + :bump, next_fire_at = :next_fire_at, paused_at = :paused_at,
-    removed_at = :removed_at, changed_at = :now,
+UPDATE job SET revision = revision + CASE WHEN :bump THEN 1 ELSE 0 END,
+    next_fire_at = :next_fire_at, paused_at = :paused_at, removed_at = :removed_at, changed_at = :now,
     max_running = CASE WHEN :bump THEN :max_running ELSE max_running END,
     keep = CASE WHEN :bump THEN :keep ELSE keep END, locks = CASE WHEN :bump THEN :locks ELSE locks END,
     at_startup = CASE WHEN :bump THEN :at_startup ELSE at_startup END, origin = :origin
@@ -320,7 +320,10 @@ ATTEMPT_LIST = f"SELECT {ATTEMPT_COLUMNS} FROM attempt a WHERE a.run_id = ? ORDE
 
 # The scheduler, for jobs that use calendars, and `cronq calendars`; a handful of rows.
 CALENDAR_LIST = "SELECT name, text FROM calendar ORDER BY name"
-CALENDAR_TEXT_ADD = "INSERT OR REPLACE INTO calendar_text (name, since, text) VALUES (?, ?, ?)"
+CALENDAR_TEXT_ADD = """
+INSERT INTO calendar_text (name, since, text) VALUES (?, ?, ?)
+ON CONFLICT (name, since) DO UPDATE SET text = excluded.text
+"""
 CALENDAR_TEXTS = "SELECT name, since, text FROM calendar_text WHERE name = ? ORDER BY since"
 CALENDAR_REMOVE = "DELETE FROM calendar WHERE name = ?"
 CALENDAR_SET = """

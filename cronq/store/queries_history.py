@@ -100,5 +100,5 @@ ORDER BY started_at, id
 # `overdue`. Index run_success, backwards, a few rows: a retry of something older may have ended last.
 PAST_SUCCESS = """
 SELECT max(logical_at), max(finished_at) FROM (SELECT logical_at, finished_at FROM run
-    WHERE job_id = ? AND outcome = 'success' ORDER BY logical_at DESC LIMIT 10)
+    WHERE job_id = ? AND outcome = 'success' ORDER BY logical_at DESC LIMIT 10) AS newest
 """

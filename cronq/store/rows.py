@@ -149,8 +149,8 @@ def locks_text(definition: Definition) -> str | None:
 
 
 def storable(text: str) -> str:
-    """Return text with an escape for what UTF-8 cannot hold: the message of somebody's exception, say."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return text with escapes for what a database cannot hold: the message of somebody's exception, say."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def queued_values(

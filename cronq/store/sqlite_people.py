@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from cronq.errors import IllegalTransition, JobExists
@@ -24,6 +23,8 @@ from cronq.store.connection import snapshot, transaction
 from cronq.store.documents import document_from_definition
 from cronq.store.sqlite_locks import LockSide
 from cronq.store.sqlite_rows import due_from_row, run_and_attempt
+
+_NO_LIMIT = 2**62
 
 
 class _Outrun(Exception):
@@ -49,8 +50,8 @@ class PeopleSide(LockSide):
                     *(new.at_startup, now, now, new.paused_at, new.origin),
                 ),
             ).fetchone()
-        except sqlite3.IntegrityError as error:
-            if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+        except Exception as error:
+            if not self._db.is_taken(error):
                 raise
             raise JobExists(
                 f"a job named `{new.name}` exists already",
@@ -184,7 +185,7 @@ class PeopleSide(LockSide):
             if names:
                 jobs = self._due(names)
             else:
-                listed = self._all(queries.JOB_LIST, (-1 if limit is None else limit,))
+                listed = self._all(queries.JOB_LIST, (_NO_LIMIT if limit is None else limit,))
                 jobs = self._readable(listed, due_from_row)
             return [self._overview(due, recent) for due in jobs]
 
@@ -302,7 +303,7 @@ class PeopleSide(LockSide):
 
 def _conditions(query: RunQuery, job_ids: Sequence[int]) -> tuple[list[str], list[object]]:
     """Return the WHERE terms of a listing, and their values in order."""
-    terms, values = ["1"], list[object]()
+    terms, values = ["TRUE"], list[object]()
     if query.job_names:
         terms.append(f"r.job_id IN ({_places(job_ids)})")
         values += job_ids

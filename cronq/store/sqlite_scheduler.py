@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from cronq.errors import DefinitionUnreadable, StoreCorrupt
@@ -162,7 +162,7 @@ class SchedulerSide(LockSide):
         book: LockBook | None = None
         while True:
             in_vain = 0
-            for row in self._db.execute(queries.RUN_CLAIMABLE, (now, json.dumps([*full]))):
+            for row in self._queued(now, full):
                 max_running, running, locks_text, run_id, job_id = row[:5]
                 if job_id in full:
                     in_vain += 1
@@ -192,6 +192,10 @@ class SchedulerSide(LockSide):
                     return chosen
             else:
                 return chosen
+
+    def _queued(self, now: Micros, full: Collection[int]) -> Iterable[rows.Row]:
+        """Yield the runs that are available, the first in line first, but for those of some jobs."""
+        return self._db.execute(queries.RUN_CLAIMABLE, (now, json.dumps([*full])))
 
     def _definition_of(self, run: Run) -> Definition:
         try:

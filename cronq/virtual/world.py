@@ -9,7 +9,8 @@ from pathlib import Path
 from cronq import events
 from cronq.model import SECOND, Micros
 from cronq.scheduler import Options, Scheduler
-from cronq.store import Place, Store, open_store
+from cronq.store import Place, Store
+from cronq.store.sqlite import open_store
 from cronq.sweep import Sweep
 from cronq.virtual.clock import VirtualClock
 from cronq.virtual.workers import Play, Played, PlayedWorkers

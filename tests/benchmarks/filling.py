@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cronq.model import SECOND, Command, CommandKind, Definition, Micros, Overlap
-from cronq.store import Place, open_store
+from cronq.store import Place
 from cronq.store.documents import document_from_definition
-from cronq.store.sqlite import SqliteStore
+from cronq.store.sqlite import SqliteStore, open_store
 
 HOUR: Micros = 3_600 * SECOND
 BATCH = 50_000

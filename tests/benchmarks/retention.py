@@ -31,8 +31,8 @@ from cronq.model import (
 )
 from cronq.plan import Fire, Launch
 from cronq.retention import Keep
-from cronq.store import NewJob, Place, Store, open_store
-from cronq.store.sqlite import SqliteStore
+from cronq.store import NewJob, Place, Store
+from cronq.store.sqlite import SqliteStore, open_store
 
 JOBS = 20
 NOW = 1_800_000_000 * SECOND

@@ -65,6 +65,10 @@ class Server:
         name = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
         self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    def drop_schema(self, schema: str) -> None:
+        """Drop a ledger that a test made in the database of `url`."""
+        self._execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
     def execute(self, url: str, statement: str) -> list[tuple[object, ...]]:
         """Run one statement by itself; return its rows."""
         with psycopg.connect(url, autocommit=True) as connection:

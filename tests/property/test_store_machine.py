@@ -32,8 +32,8 @@ from cronq.model import (
     Usage,
 )
 from cronq.plan import Launch, after_attempt, decide, pass_over
-from cronq.store import DueJob, JobChange, NewJob, Place, RunQuery, open_store
-from cronq.store.sqlite import SqliteStore
+from cronq.store import DueJob, JobChange, NewJob, Place, RunQuery
+from cronq.store.sqlite import SqliteStore, open_store
 from tests.unit.store.builders import definition
 from tests.unit.test_plan import BASE, EVERY_MINUTE, MINUTE
 

@@ -15,8 +15,8 @@ from cronq.errors import StoreFull, UsageError
 from cronq.model import SECOND, Micros
 from cronq.pruning import Pruned, prune, prune_kept
 from cronq.retention import Keep
-from cronq.store import JobHistory, Place, RunQuery, open_store
-from cronq.store.sqlite import SqliteStore
+from cronq.store import JobHistory, Place, RunQuery
+from cronq.store.sqlite import SqliteStore, open_store
 from tests.unit.store.builders import NOW, add, redefine, remove
 
 DAY = 86_400 * SECOND

@@ -20,8 +20,9 @@ from cronq.errors import (
     StoreUntrusted,
     UsageError,
 )
-from cronq.store import Place, Store, open_store
+from cronq.store import Place, Store
 from cronq.store.backup import inspect_copy, put_back
+from cronq.store.sqlite import open_store
 from cronq.store.swapping import draft_for, stray_drafts
 from tests.unit.store.builders import NOW, add, done_run, pause
 

@@ -16,7 +16,8 @@ import pytest
 
 from cronq.errors import StoreFull
 from cronq.model import Outcome
-from cronq.store import NewJob, Place, RunQuery, Store, open_store
+from cronq.store import NewJob, Place, RunQuery, Store
+from cronq.store.sqlite import open_store
 from tests.unit.store.builders import NOW, add, definition
 
 CROWD = 20

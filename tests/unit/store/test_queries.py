@@ -12,7 +12,6 @@ from cronq.model import Outcome, State
 from cronq.store import (
     Place,
     RunQuery,
-    open_store,
     queries,
     queries_history,
     queries_portable,
@@ -20,6 +19,7 @@ from cronq.store import (
     queries_tick,
 )
 from cronq.store.connection import connect
+from cronq.store.sqlite import open_store
 from tests.unit.store.builders import NOW, add
 
 STATEMENTS = {

@@ -1,0 +1,99 @@
+"""Where a database server is: what people write, what libpq wants, and what may be shown of it.
+
+`postgresql://[user@]host[:port]/name[?…]` as libpq reads it (postgresql.org/docs/current/libpq-connect.html,
+34.1.1.2), so `.pgpass`, `PGSERVICE` and the other variables of libpq work, too. One parameter is ours:
+`schema`, the name of the schema that holds all of cronq's tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from cronq.errors import UsageError
+
+SCHEMES = ("postgresql:", "postgres:")
+EMBEDDED = "postgresql+embedded"
+"""Names the private server of `cronq.store.postgres.embedded`."""
+DEFAULT_SCHEMA = "cronq"
+_SECRET = frozenset({"password", "sslpassword", "passfile"})
+_OURS = frozenset({"schema", "listen"})
+
+
+class Address(NamedTuple):
+    """A database in which a ledger lives.
+
+    Attributes:
+        conninfo: For libpq; may hold a password, so it is never shown.
+        schema: Name of the schema of the tables.
+        shown: The same for people, without secrets.
+        listens: Whether LISTEN works through this connection; not behind PgBouncer in transaction mode.
+    """
+
+    conninfo: str
+    schema: str = DEFAULT_SCHEMA
+    shown: str = ""
+    listens: bool = True
+
+    @property
+    def key(self) -> str:
+        """A short name for what belongs to this ledger on a host; the same from all ways to write it."""
+        return hashlib.sha256(f"{self.shown}".encode()).hexdigest()[:16]
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text names a database server, not a file."""
+    return text.startswith((*SCHEMES, EMBEDDED))
+
+
+def parse_address(text: str, rule: str) -> Address:
+    """Return what a text names.
+
+    Args:
+        text: As above.
+        rule: Where it is from, for messages.
+
+    Raises:
+        UsageError: It is not of that form. The message never repeats it: it may hold a password.
+    """
+    try:
+        parts = urlsplit(text)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        _ = parts.port if "," not in parts.netloc else None
+    except ValueError as error:
+        raise UsageError(f"{rule} is not the address of a database", hint=_FORM) from error
+    if parts.fragment:
+        raise UsageError(f"{rule} holds a `#`", hint="write it as %23 in a password")
+    ours = {name: value for name, value in pairs if name in _OURS}
+    schema = ours.get("schema", DEFAULT_SCHEMA)
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
+        raise UsageError(
+            f"{rule}: `{schema}` cannot be the name of a schema", hint="a to z, 0 to 9 and _; 63 at most"
+        )
+    listen = ours.get("listen", "yes")
+    if listen not in {"yes", "no"}:
+        raise UsageError(f"{rule}: listen is `yes` or `no`, not `{listen}`")
+    theirs = [(name, value) for name, value in pairs if name not in _OURS]
+    public = [(name, value) for name, value in theirs if name not in _SECRET]
+    if schema != DEFAULT_SCHEMA:
+        public.append(("schema", schema))
+    conninfo = _joined("postgresql", parts.netloc, parts.path, theirs)
+    shown = _joined("postgresql", _without_password(parts.netloc), parts.path, public)
+    return Address(conninfo, schema, shown, listen == "yes")
+
+
+_FORM = "postgresql://user@host:5432/name; the password belongs into ~/.pgpass or PGPASSWORD"
+
+
+def _without_password(netloc: str) -> str:
+    user, at, host = netloc.rpartition("@")
+    return f"{quote(unquote(user.partition(':')[0]))}{at}{host}"
+
+
+def _joined(scheme: str, netloc: str, path: str, pairs: list[tuple[str, str]]) -> str:
+    # libpq does not read `+` as a space, which `urlencode` writes by default.
+    query = urlencode(pairs, quote_via=quote)
+    text = urlunsplit((scheme, netloc, path, query, ""))
+    return text if "://" in text else text.replace(":", "://", 1)

@@ -1,0 +1,121 @@
+"""The ledger in PostgreSQL.
+
+What the methods do, and by which statements, is that of SQLite's sides; here is what differs: how a queue is
+read when others claim from it, the files of a database that there are none of, and the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from cronq.errors import UsageError
+from cronq.model import Micros
+from cronq.store import queries, rows
+from cronq.store.base import Copy
+from cronq.store.location import Place
+from cronq.store.postgres.address import Address
+from cronq.store.postgres.connection import Connection
+from cronq.store.postgres.migrating import require_schema
+from cronq.store.sqlite_history import HistorySide
+from cronq.store.sqlite_retention import RetentionSide
+from cronq.store.sqlite_scheduler import SchedulerSide
+
+_PAGE = 64
+"""Runs that are read at a time to find those that may start."""
+
+# Claim. Index run_queue gives the order; a page after a row of the one before.
+_QUEUED = f"""
+SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
+    {queries.RUN_COLUMNS}
+{queries.RUN_FROM}
+WHERE r.state = 'queued' AND r.available_at <= %(now)s AND r.job_id <> ALL(%(full)s)
+    AND (-r.priority, r.available_at, r.id) > (%(priority)s, %(available_at)s, %(id)s)
+    AND (j.paused_at IS NULL OR r.trigger = 'manual')
+    AND (%(queues)s::text[] IS NULL OR coalesce(j.queue, 'default') = ANY(%(queues)s))
+ORDER BY -r.priority, r.available_at, r.id LIMIT {_PAGE}
+"""
+
+
+def open_postgres(address: Address, place: Place, *, create: bool = False) -> PostgresStore:
+    """Open the ledger in a database server.
+
+    Args:
+        address: Of the server.
+        place: Its files on this host.
+        create: Make the ledger if there is none.
+
+    Raises:
+        StoreError: Its leaves say what is wrong.
+    """
+    connection = Connection(address)
+    try:
+        require_schema(connection, create=create)
+    except BaseException:
+        connection.close()
+        raise
+    return PostgresStore(connection, place)
+
+
+class PostgresStore(HistorySide, SchedulerSide, RetentionSide):
+    """`cronq.store.base.Store` on one connection to PostgreSQL.
+
+    Attributes:
+        queues: From which it claims; None: from all.
+    """
+
+    queues: tuple[str, ...] | None = None
+    _db: Connection  # type: ignore[assignment]
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        super().__init__(connection, place)  # type: ignore[arg-type]
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, for what is PostgreSQL's alone."""
+        return self._db
+
+    def _queued(self, now: Micros, full: Collection[int]) -> Iterator[rows.Row]:
+        after: tuple[int, ...] = (-(2**62), 0, 0)
+        while True:
+            values = {
+                "now": now,
+                "full": [*full],
+                "queues": None if self.queues is None else [*self.queues],
+                "priority": after[0],
+                "available_at": after[1],
+                "id": after[2],
+            }
+            page = self._db.plain(_QUEUED, values).fetchall()
+            yield from page
+            if len(page) < _PAGE:
+                return
+            last = rows.run_from_row(page[-1][3:])
+            after = (-last.priority, last.available_at, last.id)
+
+    def data_version(self) -> int:
+        """Return a number that is another one as soon as somebody else has changed the store."""
+        row = self._db.plain("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def verify(self) -> None:
+        """Return: a server is there, or it says so itself."""
+
+    def check(self, *, thoroughly: bool = False) -> None:  # noqa: ARG002 - the server looks after itself
+        """Look whether the server answers; what it holds it checks itself."""
+        self._db.plain("SELECT 1")
+
+    def checkpoint(self) -> None:
+        """Return: the server does its own upkeep."""
+
+    def backup(self, path: Path, *, now: Micros, replace: bool = False) -> Copy:  # noqa: ARG002
+        """Refuse. Raises: UsageError."""
+        raise UsageError(
+            "`backup` copies a database file; this ledger is in a PostgreSQL server",
+            hint=f"pg_dump --schema={self._db.address.schema} copies it",
+        )
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._db.close()
