@@ -75,6 +75,7 @@ _cronq() {
         'add --retry-jitter') return ;;
         'add --on-crash') _cronq_words "retry rerun fail"; return ;;
         'add --priority') return ;;
+        'add --queue') return ;;
         'add --max-output') return ;;
         'add --from') return ;;
         'add --until') return ;;
@@ -147,6 +148,7 @@ _cronq() {
         'set --retry-jitter') return ;;
         'set --on-crash') _cronq_words "retry rerun fail"; return ;;
         'set --priority') return ;;
+        'set --queue') return ;;
         'set --max-output') return ;;
         'set --from') return ;;
         'set --until') return ;;
@@ -313,7 +315,7 @@ _cronq() {
     case $command in
         '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export import calendars show runs logs why overdue simulate status tick state lock check exec backup restore audit doctor prune init ci completion help" ;;
         add)
-            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --queue --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
         list)
             if [[ $cur == -* ]]; then _cronq_words "-n --limit --tag --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
@@ -325,7 +327,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--file --workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
-            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --queue --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
             ;;
         pause)
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi

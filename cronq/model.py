@@ -178,6 +178,7 @@ class Definition(NamedTuple):
         secrets: Variables whose values are masked in the output, sorted.
         ping: URL that is told of starts and ends, or `$NAME` of the scheduler's variable that holds it.
         tags: Words by which jobs are chosen together, sorted.
+        queue: Which workers may execute it, on PostgreSQL; None: those of the queue `default`.
     """
 
     command: Command
@@ -224,6 +225,7 @@ class Definition(NamedTuple):
     secrets: tuple[str, ...] = ()
     ping: str | None = None
     tags: tuple[str, ...] = ()
+    queue: str | None = None
 
 
 class Job(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a job, or a named lock, can be called."""
+"""What a job, a named lock or a queue can be called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 NAME_HINT = "a-z, 0-9, `.`, `_` and `-`, at most 63, the first a letter or a digit"
+DEFAULT_QUEUE = "default"
+"""The queue of a job that names none."""
 
 
 def is_name(text: str) -> bool:

@@ -15,6 +15,7 @@ import typer
 from cronq.cli._app import CronqCommand
 from cronq.errors import CronqError, DurationError, UsageError
 from cronq.model import CatchUp, OnCrash, Overlap
+from cronq.names import DEFAULT_QUEUE, NAME_HINT, is_name
 from cronq.render.text import plain
 from cronq.sizes import parse_size
 
@@ -131,6 +132,12 @@ def definition_options(
     ] = None,
     priority: Annotated[
         Text, typer.Option("--priority", metavar="N", help="Higher ones run first (default: 0).")
+    ] = None,
+    queue: Annotated[
+        Text,
+        typer.Option(
+            "--queue", metavar="QUEUE", help="Which workers may run it, on PostgreSQL (default: `default`)."
+        ),
     ] = None,
     max_output: Annotated[
         Text,
@@ -308,6 +315,13 @@ def keep_limits(text: str) -> str:
     return parse_keep(text).text
 
 
+def queue_name(text: str) -> str | None:
+    """Read the name of a queue; None is the one that is there without being named."""
+    if not is_name(text):
+        raise UsageError(f"`{plain(text[:80])}` cannot be the name of a queue", hint=NAME_HINT)
+    return None if text == DEFAULT_QUEUE else text
+
+
 def ping_url(text: str) -> str:
     """Read where pings go."""
     from cronq.ping_urls import read_ping
@@ -348,6 +362,7 @@ FIELDS = (
     Field("retry_jitter", "retry_jitter", partial(number, least=0.0, most=1.0)),
     Field("on_crash", "on_crash", partial(choice, among=OnCrash)),
     Field("priority", "priority", partial(integer, least=-1000, most=1000)),
+    Field("queue", "queue", partial(or_none, read=queue_name)),
     Field("keep", "keep", partial(or_none, read=keep_limits)),
     Field("ping", "ping", partial(or_none, read=ping_url)),
     Field("nice", "nice", partial(or_none, read=partial(_limit, name="nice"))),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cronq.cli._command import shown
 from cronq.cli._layers import LABELS, NONE
 from cronq.model import Command, CommandKind, Definition, Micros
+from cronq.names import DEFAULT_QUEUE
 from cronq.ping_urls import variable_in
 from cronq.render.text import plain
 from cronq.sizes import format_size
@@ -53,7 +54,7 @@ def label_of(name: str) -> str:
 def value_words(name: str, value: object) -> str:
     """Return a definition's value as it would be typed; variables by name only."""
     if value is None:
-        return "none"
+        return DEFAULT_QUEUE if name == "queue" else "none"
     if isinstance(value, Command):
         return shown(value)
     if name == "env" and isinstance(value, tuple):

@@ -50,8 +50,8 @@ def command(
 
     Fire times that are due already are settled under the old definition; runs that exist keep theirs.
     `none` takes away what --timeout, --env-file, --stdin, --max-running, --max-output, --keep, --from,
-    --until, --calendar, --blackout, --jitter, --assert, --lock, --secret, --ping or a limit gave. Those that
-    may be repeated are given anew as a whole.
+    --until, --calendar, --blackout, --jitter, --assert, --lock, --secret, --ping, --queue or a limit gave.
+    Those that may be repeated are given anew as a whole.
     """
     session = Session.of(ctx)
     if not words:

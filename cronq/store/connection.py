@@ -35,7 +35,7 @@ APPLICATION_ID = 0x63726E71
 """`crnq`: lets file(1), and us, tell a cronq database from any other SQLite file."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 LOG_SIZE_LIMIT = 16 * 1024 * 1024
 """What a write-ahead log may keep of the disk once all of it is in the database."""
 BUSY_TIMEOUT_S = 10.0

@@ -18,7 +18,7 @@ from cronq.model import CatchUp, Command, CommandKind, Definition, OnCrash, Over
 _ENUMS: dict[str, type[StrEnum]] = {"overlap": Overlap, "catch_up": CatchUp, "on_crash": OnCrash}
 _TEXTS = frozenset({"schedule", "tz", "dst", "cwd", "path"})
 _OPTIONAL_TEXTS = frozenset(
-    {"env_file", "stdin", "valid_from", "valid_until", "jitter", "keep", "umask", "user", "ping"}
+    {"env_file", "stdin", "valid_from", "valid_until", "jitter", "keep", "umask", "user", "ping", "queue"}
 )
 _TEXT_LISTS = frozenset({"calendars", "blackouts", "assertions", "locks", "secrets", "tags"})
 _NUMBERS = frozenset(
@@ -53,7 +53,8 @@ _FORMAT_3 = frozenset(
         "tags",
     }
 )
-_LATER = _FORMAT_2 | _FORMAT_3
+_FORMAT_4 = frozenset({"queue"})
+_LATER = _FORMAT_2 | _FORMAT_3 | _FORMAT_4
 """Fields that format 1 did not have."""
 
 

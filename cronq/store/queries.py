@@ -28,9 +28,9 @@ ATTEMPT_COLUMNS = """
 
 # `add`. A taken name violates job_name: JobExists.
 JOB_ADD = """
-INSERT INTO job (name, revision, next_fire_at, max_running, keep, locks, at_startup, created_at, changed_at,
-    paused_at, origin)
-VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+INSERT INTO job (name, revision, next_fire_at, max_running, keep, locks, queue, at_startup, created_at,
+    changed_at, paused_at, origin)
+VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
 """
 
 # `set`, `pause`, `resume`, `remove`. Primary key. The guard is what the caller read: revision, watermark
@@ -40,6 +40,7 @@ UPDATE job SET revision = revision + CASE WHEN :bump THEN 1 ELSE 0 END,
     next_fire_at = :next_fire_at, paused_at = :paused_at, removed_at = :removed_at, changed_at = :now,
     max_running = CASE WHEN :bump THEN :max_running ELSE max_running END,
     keep = CASE WHEN :bump THEN :keep ELSE keep END, locks = CASE WHEN :bump THEN :locks ELSE locks END,
+    queue = CASE WHEN :bump THEN :queue ELSE queue END,
     at_startup = CASE WHEN :bump THEN :at_startup ELSE at_startup END, origin = :origin
 WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at IS :paused_seen
     AND removed_at IS NULL

@@ -37,9 +37,9 @@ PLANT_EMPTY = (
     "DELETE FROM fact",
 )
 PLANT_JOB = """
-INSERT INTO job (name, revision, next_fire_at, max_running, keep, locks, at_startup, created_at, changed_at,
-    paused_at, origin)
-VALUES (?, 1, ?, ?, ?, ?, 0, ?, ?, ?, 'file') RETURNING id
+INSERT INTO job (name, revision, next_fire_at, max_running, keep, locks, queue, at_startup, created_at,
+    changed_at, paused_at, origin)
+VALUES (?, 1, ?, ?, ?, ?, ?, 0, ?, ?, ?, 'file') RETURNING id
 """
 PLANT_RUN = """
 INSERT INTO run (id, job_id, revision, trigger, logical_at, fire_at, last_fire_at, fire_count, state, outcome,

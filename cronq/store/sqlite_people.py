@@ -47,7 +47,7 @@ class PeopleSide(LockSide):
                 queries.JOB_ADD,
                 (
                     *(new.name, new.next_fire_at, d.max_running, d.keep, rows.locks_text(d)),
-                    *(new.at_startup, now, now, new.paused_at, new.origin),
+                    *(d.queue, new.at_startup, now, now, new.paused_at, new.origin),
                 ),
             ).fetchone()
         except Exception as error:
@@ -112,6 +112,7 @@ class PeopleSide(LockSide):
                 "max_running": definition.max_running if definition else None,
                 "keep": definition.keep if definition else None,
                 "locks": rows.locks_text(definition) if definition else None,
+                "queue": definition.queue if definition else None,
                 "at_startup": change.at_startup,
                 "origin": change.origin or job.origin,
                 "id": job.id,

@@ -105,7 +105,7 @@ class PortableStore(SqliteStore):
             own.PLANT_JOB,
             (
                 *(job.name, job.cursor, definition.max_running, definition.keep, rows.locks_text(definition)),
-                *(since, since, job.paused_at),
+                *(definition.queue, since, since, job.paused_at),
             ),
         )
         from cronq.store.queries import DEFINITION_ADD, LOCK_ADD

@@ -41,6 +41,7 @@ schedule = "0 9 * * 1-5"
 shell = "echo \\"hi\\" > out"
 env = { B = "zwei" }
 keep = "30d,100"
+queue = "reports"
 """
 
 
@@ -74,6 +75,7 @@ def test_file_becomes_jobs_with_its_defaults(applied: World) -> None:
     )
     assert (backup.success_codes, backup.calendars) == ((0, 24), ("closed:skip",))
     assert (backup.env, report.env) == ((("A", "1"),), (("A", "1"), ("B", "zwei")))
+    assert (backup.queue, report.queue) == (None, "reports")
     assert report.command == Command(CommandKind.SHELL, ('echo "hi" > out',))
     assert report.cwd == str(applied.root / "work")
     assert json.loads(applied.run("list", "--json").out)["jobs"][0]["origin"] == "file"
@@ -278,6 +280,12 @@ WRONG = {
     "own variable": ("[jobs.a]\nenv = { CRONQ_JOB = 'x' }\n", "a: env: CRONQ_JOB is set by cronq", ""),
     "cwd": ("[jobs.a]\ncwd = 'nowhere'\n", "cronq.toml:2:1: a: cwd: there is no directory /work/nowhere", ""),
     "lock": ("[jobs.a]\nlock = 'A'\n", "a: lock: `A` cannot be the name of a lock", ""),
+    "queue": (
+        "[jobs.a]\nqueue = 'GPU 1'\n",
+        "cronq.toml:2:1: a: queue: `GPU 1` cannot be the name of a queue",
+        "a-z, 0-9",
+    ),
+    "queue that is no text": ("[jobs.a]\nqueue = ['a', 'b']\n", "a: queue: neither a text nor a number", ""),
     "locks": ("[locks]\ndb = 'x'\n", "cronq.toml:2:1: db: not a number of holders", "db = 1"),
     "lock against [locks]": (
         "[locks]\ndb = 1\n[jobs.a]\nschedule = '@daily'\ncommand = ['true']\nlock = 'db:2'\n",
@@ -377,6 +385,7 @@ def test_any_definition_comes_back_from_toml(world: World) -> None:
             retries=dice.choice([0, 3]),
             ping=dice.choice([None, "$URL", "https://hc-ping.com/5f1?create=1", "http://[::1]:8000/a'b%20c"]),
             priority=dice.choice([-5, 0, 5]),
+            queue=dice.choice([None, "gpu", "7.a-b_c"]),
             memory=dice.choice([None, 64 * 1024**2, 10_000_001]),
             success_codes=dice.choice([(0,), (0, 3)]),
         )
@@ -401,6 +410,18 @@ def test_real_files_can_be_named_from_anywhere(world: World) -> None:
     assert world.run("apply", "conf/jobs.toml").code == 0
     definition = definition_of(world, "a")
     assert (definition.cwd, definition.env_file) == (str(folder), str(folder / "vars"))
+
+
+@pytest.mark.parametrize("none", ["none", "default"])
+def test_job_can_leave_the_queue_of_the_defaults(world: World, none: str) -> None:
+    text = "[defaults]\nqueue = 'gpu'\n[jobs.a]\nschedule = '@daily'\ncommand = ['true']\n"
+    write(world, text)
+    assert world.run("apply").code == 0
+    assert definition_of(world, "a").queue == "gpu"
+    write(world, f"{text}queue = '{none}'\n")
+    assert "queue  gpu → default" in world.run("apply").out
+    assert definition_of(world, "a").queue is None
+    assert "queue" not in world.run("export").out
 
 
 def test_locks_and_calendars_that_change_are_shown(applied: World) -> None:

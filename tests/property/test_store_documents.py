@@ -54,6 +54,7 @@ definitions = st.builds(
     retry_jitter=st.floats(0, 1),
     on_crash=st.sampled_from(OnCrash),
     priority=st.integers(-(2**40), 2**40),
+    queue=st.none() | st.from_regex(r"[a-z0-9][a-z0-9._-]{0,62}", fullmatch=True),
 )
 
 

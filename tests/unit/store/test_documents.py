@@ -52,6 +52,7 @@ def test_document_of_everything_set_comes_back() -> None:
         secrets=("TOKEN",),
         ping="https://hc-ping.com/uuid",
         tags=("ci", "night"),
+        queue="gpu",
     )
     assert definition_from_document(document_from_definition(full)) == full
 
@@ -71,12 +72,14 @@ FORMAT_3 = (
     "ping",
     "tags",
 )
-LATER = FORMAT_2 + FORMAT_3
+FORMAT_4 = ("queue",)
+LATER = FORMAT_2 + FORMAT_3 + FORMAT_4
 """Fields that format 1 did not have."""
 
 
-def test_document_of_format_1_lacks_later_fields_and_gets_their_defaults() -> None:
-    values = {name: value for name, value in PLAIN.items() if name not in LATER}
+@pytest.mark.parametrize("later", [LATER, FORMAT_3 + FORMAT_4, FORMAT_4], ids=["1", "2", "3"])
+def test_document_of_an_earlier_format_gets_the_defaults_of_later_fields(later: tuple[str, ...]) -> None:
+    values = {name: value for name, value in PLAIN.items() if name not in later}
     assert definition_from_document(json.dumps(values)) == definition_from_document(json.dumps(PLAIN))
 
 
@@ -86,7 +89,7 @@ def test_document_of_format_1_lacks_later_fields_and_gets_their_defaults() -> No
         *[(name, MISSING) for name in Definition._fields if name not in LATER],
         ("surplus", 1),
         # A value of a wrong type, for each kind of field.
-        *[(name, 1) for name in ("schedule", "tz", "dst", "cwd", "path", "env_file", "stdin")],
+        *[(name, 1) for name in ("schedule", "tz", "dst", "cwd", "path", "env_file", "stdin", "queue")],
         *[(name, None) for name in ("schedule", "tz", "dst", "cwd", "path")],
         *[(name, "1") for name in ("kill_after_s", "grace_s", "retry_jitter", "timeout_s", "retries")],
         *[(name, True) for name in ("kill_after_s", "retries", "priority", "max_running", "timeout_s")],

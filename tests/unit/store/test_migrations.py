@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from pathlib import Path
@@ -18,7 +19,8 @@ from cronq.store.connection import (
     connect,
     statements,
 )
-from tests.unit.store.builders import add
+from cronq.store.documents import document_from_definition
+from tests.unit.store.builders import add, definition, redefine
 
 
 def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -63,6 +65,32 @@ def test_migrating_what_somebody_newer_migrated_meanwhile_changes_nothing(place:
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 3}")
     _migrate(connection, place.database)
     assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION + 3,)
+    connection.close()
+
+
+def test_database_of_format_3_moves_on_with_its_jobs_in_the_queue_default(place: Place) -> None:
+    connection = raw(place.database)
+    for number in (1, 2, 3):
+        connection.executescript((MIGRATIONS / f"{number:04d}.sql").read_text(encoding="utf-8"))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 3")
+    connection.execute(
+        "INSERT INTO job (name, revision, max_running, keep, locks, created_at, changed_at)"
+        " VALUES ('old', 1, 1, '30d', 'db', 0, 0)"
+    )
+    values = json.loads(document_from_definition(definition(keep="30d", locks=("db",))))
+    del values["queue"]
+    connection.execute("INSERT INTO definition VALUES (1, 1, 0, ?, NULL)", (json.dumps(values),))
+    connection.close()
+    place.database.chmod(0o600)
+    store = open_store(place, environ={})
+    old = store.job("old")
+    assert old.definition == definition(keep="30d", locks=("db",))
+    assert redefine(store, "old", queue="gpu").definition.queue == "gpu"
+    store.close()
+    connection = raw(place.database)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert connection.execute("SELECT keep, locks, queue FROM job").fetchall() == [("30d", "db", "gpu")]
     connection.close()
 
 
