@@ -19,7 +19,8 @@ from cronq.model import SECOND, CatchUp, Outcome, Overlap
 from cronq.proof import Contradiction, Proof, prove
 from cronq.rezone import follow_zone_data
 from cronq.schedule.zones import tzdata_version
-from cronq.store import Place, open_store
+from cronq.store import Place
+from cronq.store.sqlite import open_store
 from tests.simulation.world import Played, World, utc
 
 Worlds = Callable[..., World]

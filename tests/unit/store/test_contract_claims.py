@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from cronq.errors import IllegalTransition, InvariantError
 from cronq.model import SECOND, Claim, Outcome, State, Usage
 from cronq.named_locks import LockWish
-from cronq.store import NewJob, RunDetail, Store
+from cronq.store import NewJob, Place, RunDetail, Store
 from cronq.store.sqlite import SqliteStore
+from cronq.store.sqlite import open_store as open_sqlite
 from tests.unit.store.builders import (
     BOOT,
     MINUTE,
@@ -432,7 +435,12 @@ def test_cancel_of_a_done_run_is_refused_whoever_ended_it(store: Store, another:
     assert store.run(run.id).run == run
 
 
-def test_backlog_of_jobs_that_may_not_start_is_passed_over_in_few_steps(store: SqliteStore) -> None:
+def test_backlog_of_jobs_that_may_not_start_is_passed_over_in_few_steps(place: Place) -> None:
+    with contextlib.closing(open_sqlite(place, create=True, environ={})) as store:
+        check_steps_of_a_claim(store)
+
+
+def check_steps_of_a_claim(store: SqliteStore) -> None:
     add(store, "full", due=None, max_running=1)
     add(store, "locked", due=None, max_running=None, locks=("db",))
     add(store, "free", due=None, max_running=None)

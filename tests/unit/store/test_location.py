@@ -112,7 +112,6 @@ def test_find_place_of_two_paths_to_one_file_is_one_place(tmp_path: Path) -> Non
         ("", "--db is empty"),
         (".", "--db names a folder"),
         ("folder", "--db names a folder"),
-        ("postgresql://host/db", "PostgreSQL is not supported"),
         ("~no-such-user-at-all/x.db", "--db is not the path of a file"),
         ("circle/x.db", "--db is not the path of a file"),
         ("a\0b", "--db is not the path of a file"),
