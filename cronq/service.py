@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
+from typing import Protocol
 
 from cronq import events, lock
 from cronq.clock import Clock
@@ -38,6 +39,20 @@ KEEP_LOCK_EVERY_S = 1.0
 """How often to look, on turns that come anyway, whether somebody removed the lock file."""
 STATUS_EVERY_S = 10.0
 """How often systemd's status line is renewed where there is no watchdog to do it with."""
+
+
+class Bell(Protocol):
+    """What tells that others have changed the store."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable then."""
+
+    def answer(self) -> bool:
+        """Take all rings; return whether there was one."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
 
 _LISTENED_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -123,7 +138,8 @@ def assembled(
     tail: Tail,
     pings: Pings,
     pass_on: Callable[[Scheduler, str], None] = Scheduler.ask,
-) -> Iterator[tuple[Scheduler, Doorbell]]:
+    bell: Bell | None = None,
+) -> Iterator[tuple[Scheduler, Bell]]:
     """Put a scheduler together, started, with its doorbell; at the end of the block they are taken apart.
 
     Args:
@@ -136,9 +152,10 @@ def assembled(
         tail: Gives the last lines that an attempt printed.
         pings: Sends what happens to jobs that have a check.
         pass_on: Tells the scheduler of a signal, by name; called in the signal handler.
+        bell: Tells of changes; None: the doorbell of the place.
     """
     with ExitStack() as stack:
-        bell = _hang_bell(place)
+        bell = bell or _hang_bell(place)
         stack.callback(bell.close)
         clock.watch(bell.fileno())
         stack.callback(clock.unwatch, bell.fileno())
@@ -152,7 +169,7 @@ def assembled(
         )
         pings.attend(scheduler)
         stack.enter_context(_listening(partial(pass_on, scheduler)))
-        scheduler.greet(str(place.database))
+        scheduler.greet(place.shown)
         workers.start()
         stack.callback(workers.close)
         scheduler.start()
@@ -172,7 +189,7 @@ def tail_of(
     return tail
 
 
-def turn(scheduler: Scheduler, bell: Doorbell, flush: Callable[[], None] = lambda: None) -> ExitCode:
+def turn(scheduler: Scheduler, bell: Bell, flush: Callable[[], None] = lambda: None) -> ExitCode:
     """Let a scheduler live to its end, and flush before each sleep; return what the process should."""
     while not scheduler.turn():
         flush()

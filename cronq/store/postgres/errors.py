@@ -17,6 +17,9 @@ from cronq.errors import (
     UsageError,
 )
 
+LEASE_ENDED = "CQ001"
+"""Raised by the trigger of a claim."""
+
 _BUSY = (pg.LockNotAvailable, pg.QueryCanceled, pg.SerializationFailure, pg.DeadlockDetected)
 _NO_SCHEMA = (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedColumn)
 _FULL = (pg.DiskFull, pg.OutOfMemory, pg.InsufficientResources)
@@ -33,6 +36,8 @@ def meaning_of(error: psycopg.Error, shown: str) -> CronqError:
     text = str(error).strip().split("\n")[0]
     if isinstance(error, _GONE) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
         return StoreUnreachable(f"{shown} cannot be reached: {text}", hint="look at it with `cronq doctor`")
+    if error.sqlstate == LEASE_ENDED:
+        return StoreBusy(f"{shown}: {text}; it claims nothing until it has another one")
     if isinstance(error, _BUSY):
         return StoreBusy(f"{shown} is busy: {text}", hint="try again; who holds it: pg_stat_activity")
     if isinstance(error, _FULL):

@@ -17,9 +17,9 @@ from cronq.store.location import Place
 from cronq.store.postgres.address import Address
 from cronq.store.postgres.connection import Connection
 from cronq.store.postgres.migrating import require_schema
+from cronq.store.postgres.nodes import NodeSide
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
-from cronq.store.sqlite_scheduler import SchedulerSide
 
 _PAGE = 64
 """Runs that are read at a time to find those that may start."""
@@ -57,7 +57,7 @@ def open_postgres(address: Address, place: Place, *, create: bool = False) -> Po
     return PostgresStore(connection, place)
 
 
-class PostgresStore(HistorySide, SchedulerSide, RetentionSide):
+class PostgresStore(HistorySide, NodeSide, RetentionSide):
     """`cronq.store.base.Store` on one connection to PostgreSQL.
 
     Attributes:
