@@ -14,6 +14,7 @@ import selectors
 import signal
 from collections.abc import Collection, Container, Iterable
 from itertools import count
+from pathlib import Path
 from typing import Final
 
 from cronq.clock import Clock
@@ -37,6 +38,7 @@ from cronq.worker.output import output_of, settled
 from cronq.worker.reaper import Reaper
 from cronq.worker.slot import QUICK_S, Phase, Slot, end_of_lost_callable
 from cronq.worker.tickets import TicketBox
+from cronq.worker.trust import Trust
 
 MAX_STARTING: Final = 2
 """Workers that start at the same time: each costs some 10 ms of processor, which running jobs need too."""
@@ -65,6 +67,7 @@ class Pool:
         boot_id: str,
         idle_s: float = 10.0,
         most_attempts: int = MOST_ATTEMPTS,
+        trust: Path | None = None,
     ) -> None:
         """Describe a pool; `start` begins it.
 
@@ -75,6 +78,8 @@ class Pool:
             boot_id: See `kernel.boot_id`.
             idle_s: A worker that was idle for so long leaves, but for one that stays warm.
             most_attempts: A worker that has executed so many leaves.
+            trust: A `TrustFile`. When it has ended, attempts are killed, by their workers if this process
+                is not there to do it. None: they may run for ever.
         """
         self._clock = clock
         self._place = place
@@ -82,6 +87,8 @@ class Pool:
         self._boot_id = boot_id
         self._idle_s = idle_s
         self._most_attempts = most_attempts
+        self._trust_file = trust
+        self._trust = None if trust is None else Trust(trust)
         self._slots: dict[str, Slot] = {}
         self._adoptions: dict[AttemptKey, Adoption] = {}
         self._unrecorded: dict[AttemptKey, tuple[AttemptEnd, str]] = {}
@@ -245,7 +252,7 @@ class Pool:
         Returns:
             Whether an end will come: it lives, or more is known of its end than that it is over.
         """
-        attempt = EarlierAttempt(held, self._place, self._clock, self._groups)
+        attempt = EarlierAttempt(held, self._place, self._clock, self._groups, self._trust)
         if not attempt.is_worth_watching():
             attempt.close()
             return False
@@ -451,7 +458,7 @@ class Pool:
             begun = None
             if slot.start is not None:
                 begun = Begun(slot.start.started_at, slot.started, slot.start.pid)
-            adoption = InheritedCommand(claim, begun, self._place, self._clock, self._oom)
+            adoption = InheritedCommand(claim, begun, self._place, self._clock, self._oom, self._trust)
             if slot.stop_request is not None:
                 adoption.stop(slot.stop_request.reason, at_once=slot.stop_request.at_once)
             self._adopt(adoption)
@@ -538,7 +545,9 @@ class Pool:
     def _launch(self, now: float) -> None:
         name = f"w-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(3)}"
         try:
-            setup = WorkerSetup(name, self._place, self._boot_id, self._open_files, self._most_attempts)
+            setup = WorkerSetup(
+                name, self._place, self._boot_id, self._open_files, self._most_attempts, self._trust_file
+            )
             tickets = TicketBox()
             try:
                 process, pipe = launch(setup, tickets)

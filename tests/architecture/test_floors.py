@@ -48,6 +48,7 @@ FLOORS: dict[str, int] = {
     "cronq.pinging": 5,
     "cronq.lock": 5,
     "cronq.waiting": 5,
+    "cronq.database_clock": 5,
     "cronq.systemd": 5,
     "cronq.reporter": 5,
     "cronq.scheduler": 5,
