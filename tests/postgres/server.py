@@ -87,7 +87,7 @@ class Server:
 @contextmanager
 def running_server(choice: str | None = None) -> Iterator[Server]:
     """Run a server in a folder of its own, and remove both afterwards."""
-    # Not in pytest's folder: that is closed to the user that root's server runs as, and too long for a socket.
+    # Not in pytest's folder: it is closed to the user that root's server runs as, and its name is too long.
     folder = Path(tempfile.mkdtemp(prefix="cronq-pg-"))
     server = None
     try:
