@@ -42,6 +42,7 @@ FLOORS: dict[str, int] = {
     # Processes; the doorbell lies lower because a worker without a scheduler rings it
     "cronq.doorbell": 3,
     "cronq.worker": 4,
+    "cronq.wire": 4,
     "cronq.ping_process": 4,
     "cronq.ping_sending": 4,
     # The scheduler, and what it needs around it
