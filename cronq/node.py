@@ -1,8 +1,8 @@
 """What a node does besides scheduling and executing: it renews its lease, and mends what others have left.
 
 Each beat renews the lease, reads the database's clock, and gives the workers trust until shortly before the
-lease ends. A beat that finds the lease lost kills what is in hand (somebody else may start it again) and begins
-as a new node.
+lease ends. A beat that finds the lease lost kills what is in hand, because somebody else may start it again,
+and begins as a new node.
 """
 
 from __future__ import annotations
@@ -146,6 +146,6 @@ class Membership:
             self._store.unclaim(lost, now=self._clock.now())
 
     def leave(self) -> None:
-        """End the membership; without effect where the database cannot be reached: the lease ends by itself."""
+        """End the membership; where the database cannot be reached, the lease ends by itself."""
         with contextlib.suppress(StoreError):
             self._store.leave()

@@ -84,6 +84,20 @@ def run_scheduler(
         SchedulerRunning: Another one has the lock.
         StoreError: The store cannot be used.
     """
+    if place.address is not None:
+        from cronq.node_service import run_node
+
+        return run_node(
+            place.address,
+            place,
+            options,
+            tell=tell,
+            redraw=redraw,
+            flush=flush,
+            wants_tail=wants_tail,
+            environ=environ,
+            prepare=prepare,
+        )
     with ExitStack() as stack:
         clock = SystemClock()
         stack.callback(clock.close)
@@ -108,11 +122,10 @@ def run_scheduler(
         notifier = Notifier(environ)
         upkeep = Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False)
         scheduler.tickers.append(Ticker(KEEP_LOCK_EVERY_S, partial(_keep, held), wakes=False))
-        scheduler.tickers += [*_tickers(notifier), upkeep, Sweep(place, clock, told).ticker]
+        scheduler.tickers += [*notify_tickers(notifier), upkeep, Sweep(place, clock, told).ticker]
         if redraw is not None:
             scheduler.tickers.append(redrawing)
-        if notifier.is_wanted:
-            notifier.send("READY=1", _status(scheduler))
+        announce_ready(notifier, scheduler)
         try:
             return turn(scheduler, bell, flush)
         finally:
@@ -231,7 +244,8 @@ def _listening(pass_on: Callable[[str], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tickers(notifier: Notifier) -> list[Ticker]:
+def notify_tickers(notifier: Notifier) -> list[Ticker]:
+    """Return what tells systemd, now and then, that the loop turns."""
     tickers = []
     if notifier.watchdog_s is not None:
         # From within the loop, so that a loop that hangs is a watchdog that starves.
@@ -240,6 +254,12 @@ def _tickers(notifier: Notifier) -> list[Ticker]:
     elif notifier.is_wanted:
         tickers.append(Ticker(STATUS_EVERY_S, lambda scheduler: notifier.send(_status(scheduler))))
     return tickers
+
+
+def announce_ready(notifier: Notifier, scheduler: Scheduler) -> None:
+    """Tell systemd, if it wants to know, that the scheduler is at work."""
+    if notifier.is_wanted:
+        notifier.send("READY=1", _status(scheduler))
 
 
 def _status(scheduler: Scheduler) -> str:

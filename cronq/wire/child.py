@@ -19,9 +19,9 @@ import sys
 from collections.abc import Awaitable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from cronq.store.postgres.messages import TASK
+from cronq.store.postgres.procrastinate_schema import search_path_option
 from cronq.wire.lines import Permit, Setup, Splitter
-from cronq.wire.schema import search_path_option
-from cronq.wire.sql import TASK
 
 if TYPE_CHECKING:
     from procrastinate import App, JobContext, PsycopgConnector

@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from cronq.wire.sql import HEARTBEAT_S, STALLED_S
+from cronq.store.postgres.messages import HEARTBEAT_S, STALLED_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Workers that claim only as many runs as the node holds permits for: messages of the wire.
 
 A permit that a run was claimed with is kept until the run has ended, and tries the next claim then; one with
-which there is nothing to claim is given back. So a message is held where a worker is, and never where none is.
+which there is nothing to claim is given back. So a message is held where a worker is, never where none is.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from cronq.store.postgres.procrastinate_schema import install, search_path_option
 from cronq.wire.lines import Setup
 from cronq.wire.receiver import Receiver
-from cronq.wire.schema import install, search_path_option
 from cronq.worker.base import Trouble
 
 psycopg = pytest.importorskip("psycopg")

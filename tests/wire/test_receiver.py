@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.wire import sql
+from cronq.store.postgres import messages as sql
 from cronq.wire.lines import Permit, Setup, Splitter
 from cronq.wire.receiver import Receiver
 from cronq.worker import kernel
@@ -324,7 +324,8 @@ def test_closing_leaves_no_process(base: Base) -> None:
 
 
 def test_importing_brings_neither_driver_nor_procrastinate() -> None:
-    code = "import cronq.wire.receiver, cronq.wire.schema, json, sys; print(json.dumps([*sys.modules]))"
+    modules = "cronq.wire.receiver, cronq.store.postgres.procrastinate_schema"
+    code = f"import {modules}, json, sys; print(json.dumps([*sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert not {"psycopg", "procrastinate", "asyncio"} & set(json.loads(done.stdout))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cronq.wire import schema
+from cronq.store.postgres import procrastinate_schema as schema
 from tests.wire.conftest import Base, Server, psycopg
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cronq.wire import sql
+from cronq.store.postgres import messages as sql
 from tests.wire.conftest import Base, psycopg
 
 PUT = f"SELECT {sql.put_expression(':run', ':queue', 'CAST(:priority AS bigint)')}"

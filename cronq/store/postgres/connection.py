@@ -89,6 +89,11 @@ class Connection:
         """Disconnect."""
         self._connection.close()
 
+    @property
+    def raw(self) -> psycopg.Connection[Any]:
+        """The connection itself, for what takes part in its transactions."""
+        return self._connection
+
     def fileno(self) -> int:
         """Return the socket, for news."""
         return self._connection.fileno()

@@ -15,6 +15,7 @@ from cronq.store import queries, rows
 from cronq.store.base import Held
 from cronq.store.connection import transaction
 from cronq.store.postgres.connection import Connection
+from cronq.store.postgres.messages import BURY_DEAD, BURY_WORKERS, STALLED_S
 from cronq.store.sqlite_scheduler import SchedulerSide
 
 LEASE_S = 30.0
@@ -89,7 +90,6 @@ _SEND = """
 UPDATE run SET wire = cronq_send(id, job_id, priority)
 WHERE state = 'queued' AND wire IS NULL AND available_at <= %s
 """
-_BURY = "SELECT cronq_bury()"
 # A message that was taken by a worker that could do nothing with it, or died with it, is gone; so is one that
 # somebody removed. Runs that could not start anyway get none.
 _MEND = f"""
@@ -194,7 +194,9 @@ class NodeSide(SchedulerSide):
         return [(held, host) for held, host in self._held() if held.claim.run.id in taken]
 
     def held(self) -> list[Held]:
-        """Return the running runs of this node."""
+        """Return the running runs of this node; of all, if it is none."""
+        if self._node is None:
+            return super().held()
         return [held for held, _ in self._held()]
 
     def _held(self) -> list[tuple[Held, str]]:
@@ -202,6 +204,8 @@ class NodeSide(SchedulerSide):
 
     def stop_requests(self) -> list[tuple[AttemptKey, str]]:
         """Return the attempts of this node that are to be stopped, with the reason."""
+        if self._node is None:
+            return super().stop_requests()
         return [((run_id, number), reason) for run_id, number, reason in self._found(_STOPS, (self.node.id,))]
 
     def send_waiting(self, now: Micros) -> int:
@@ -214,7 +218,8 @@ class NodeSide(SchedulerSide):
     def mend_wire(self, now: Micros) -> int:
         """Remove messages of dead workers, and put new ones for runs that wait for want of one; how many."""
         with transaction(self._db, self._path):  # type: ignore[arg-type]
-            self._db.plain(_BURY)
+            self._db.execute(BURY_DEAD, {"stalled_s": STALLED_S})
+            self._db.execute(BURY_WORKERS, {"stalled_s": STALLED_S})
             return self._db.plain(_MEND, (now - round(UNSENT_S * SECOND),)).rowcount
 
     def _found(self, statement: str, values: Any = None) -> list[rows.Row]:  # noqa: ANN401

@@ -54,14 +54,14 @@ LIVE = f"""
 SELECT job.id FROM procrastinate_jobs AS job
 WHERE job.id = ANY(CAST(:ids AS bigint[]))
   AND (job.status = 'todo' OR (job.status = 'doing' AND {_WORKER_LIVES}))
-"""  # noqa: S608
+"""
 """Which of the messages `:ids` wait, or are held by a child that lives. `:stalled_s`: see `STALLED_S`."""
 
 BURY_DEAD = f"""
 DELETE FROM procrastinate_jobs AS job
 WHERE job.status = 'doing' AND NOT {_WORKER_LIVES}
 RETURNING job.id, job.queue_name, CAST(job.args ->> 'run_id' AS bigint) AS run_id
-"""  # noqa: S608
+"""
 """Remove the messages that were held by children that are dead; what they permitted is for the sweep to see.
 
 Not `procrastinate_finish_job_v1`, which raises if somebody else was quicker. A child that was only slow, and
