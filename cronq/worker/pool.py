@@ -38,7 +38,7 @@ from cronq.worker.output import output_of, settled
 from cronq.worker.reaper import Reaper
 from cronq.worker.slot import QUICK_S, Phase, Slot, end_of_lost_callable
 from cronq.worker.tickets import TicketBox
-from cronq.worker.trust import Trust
+from cronq.worker.trust import LOOK_S, Trust
 
 MAX_STARTING: Final = 2
 """Workers that start at the same time: each costs some 10 ms of processor, which running jobs need too."""
@@ -51,6 +51,8 @@ _CLOSE_BOUND_S = 2.0
 MOST_ATTEMPTS: Final = 5_000
 """Attempts of one worker. Each callable gets an environment of its own, some 500 bytes of it new, and the C
 library never frees a value that setenv(3) was given; besides, callables leak by themselves."""
+_HANGS_S = LOOK_S + 0.25
+"""A worker that has not killed its attempt so long after the trust ended will not. The lease ends later."""
 _ROUNDS = 64
 """How often `poll` looks for more before it returns: a flood must not starve the rest of the scheduler."""
 
@@ -89,6 +91,8 @@ class Pool:
         self._most_attempts = most_attempts
         self._trust_file = trust
         self._trust = None if trust is None else Trust(trust)
+        self._trust_at = 0.0
+        self._is_trusted = False
         self._slots: dict[str, Slot] = {}
         self._adoptions: dict[AttemptKey, Adoption] = {}
         self._unrecorded: dict[AttemptKey, tuple[AttemptEnd, str]] = {}
@@ -192,6 +196,8 @@ class Pool:
         if self._lacking() > 0 and phases.count(Phase.STARTING) < MAX_STARTING:
             times.append(self._start_at)
         times.append(self._look_again_at)
+        if self._trust is not None and Phase.BUSY in phases:
+            times.append(self._trust_at)
         idle = [slot.since for slot in self._slots.values() if slot.phase is Phase.IDLE]
         if len(idle) > 1:
             times.append(min(idle) + self._idle_s)
@@ -306,6 +312,8 @@ class Pool:
             slot.look_after_output(now)
             if slot.next is not None and (slot.is_leaving or now >= slot.since + QUICK_S):
                 self._recall(slot)
+        if self._trust is not None:
+            self._kill_hung(self._trust, now)
         self._dismiss(now)
         self._staff(now)
         reports, self._reports = self._reports, []
@@ -560,6 +568,24 @@ class Pool:
         slot = self._slots[name] = Slot(name, process, pipe, tickets, now)
         self._selector.register(pipe, selectors.EVENT_READ, slot)
         self._selector.register(slot.death_fd, selectors.EVENT_READ, slot)
+
+    def _kill_hung(self, trust: Trust, now: float) -> None:
+        """Kill workers that should have killed their attempts; what those had begun is adopted."""
+        if now < self._trust_at:
+            return
+        left_s = trust.left_s()
+        if left_s > 0:
+            self._is_trusted = True
+            self._trust_at = now + min(left_s, LOOK_S)
+        elif self._is_trusted:
+            self._is_trusted = False
+            self._trust_at = now + _HANGS_S
+        else:
+            self._trust_at = now + LOOK_S
+            for slot in self._slots.values():
+                # One that has begun nothing gives its claim back.
+                if slot.phase is Phase.BUSY and slot.start is not None:
+                    slot.signal(signal.SIGKILL)
 
     def _put_off_starts(self, reason: str) -> None:
         if self._failed_starts == _STARTS_IN_VAIN:

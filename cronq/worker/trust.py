@@ -23,7 +23,7 @@ GRACE_S: Final = 3.0
 """So long before its end what runs gets TERM; at the end it is killed."""
 LOST: Final = "the lease could not be renewed"
 """What the end of an attempt says that was killed, or not begun, for want of trust."""
-_LOOK_S = 1.0
+LOOK_S = 1.0
 """How often to look at least: what measures a wait stands still while the machine is suspended."""
 _LONGEST_S = 120.0
 """No trust is given for longer. What is further ahead was written in another boot."""
@@ -107,12 +107,12 @@ class Vigil:
             return
         self._watch.distrust(LOST, now, left_s)
         # One that was being stopped already has its own time, up to the end.
-        self.look_at = now + min(left_s, _LOOK_S) if left_s > 0 else float("inf")
+        self.look_at = now + min(left_s, LOOK_S) if left_s > 0 else float("inf")
 
 
 def look_again_s(left_s: float) -> float:
     """Return after how many seconds to look again, when more than the grace is left."""
-    return min(left_s - GRACE_S, _LOOK_S)
+    return min(left_s - GRACE_S, LOOK_S)
 
 
 def _left_s(fd: int) -> float:

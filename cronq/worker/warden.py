@@ -24,12 +24,10 @@ from cronq.worker.endings import Begun, Exit
 from cronq.worker.left_ends import leave_end
 from cronq.worker.supervision import GIVE_UP_S, KILL_AGAIN_S, Order, Verdict
 from cronq.worker.tree import ProcessTree
-from cronq.worker.trust import GRACE_S, LOST, Trust, look_again_s
+from cronq.worker.trust import GRACE_S, LOOK_S, LOST, Trust, look_again_s
 
 _CALL_AGAIN_S = 0.25
 """How often a callable is interrupted until it ends, as by the pool."""
-_LOOK_S = 1.0
-"""How often to look for the worker where nothing tells its death."""
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -177,7 +175,7 @@ class _Post:
         if self._death is not None:
             sources.append(self._death)
         else:
-            wait_s = _LOOK_S if wait_s is None else min(wait_s, _LOOK_S)
+            wait_s = LOOK_S if wait_s is None else min(wait_s, LOOK_S)  # nothing tells its death
         ready = wait(sources, wait_s)
         if self._death in ready or not _exists(self._worker):
             return False

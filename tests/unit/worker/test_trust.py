@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from cronq import clock
 from cronq.model import Outcome
+from cronq.worker import kernel
 from cronq.worker.supervision import GIVE_UP_S, Order, Phase, Supervision, Verdict
 from cronq.worker.trust import GRACE_S, LOST, Trust, TrustFile, Vigil
 from tests.unit.worker.rig import Rig, function, is_running, shell
@@ -214,10 +216,48 @@ def test_callable_that_heeds_the_call_ends_by_itself(rig: Rig, file: TrustFile, 
 def test_command_of_a_killed_worker_is_killed_by_the_pool(rig: Rig, file: TrustFile) -> None:
     file.extend(in_s(60))
     started = rig.started(shell("sleep 300"))
-    os.kill(rig.worker_pid(), 9)
+    os.kill(rig.worker_pid(), signal.SIGKILL)
     rig.wait(lambda: rig.lost)
     assert is_running(started.pid)
     file.end()
     end = rig.end_of(started.key)
     assert (end.outcome, end.reason) == (Outcome.ABANDONED, LOST)
     assert not is_running(started.pid)
+
+
+def test_command_of_a_hung_worker_is_killed_with_it(rig: Rig, file: TrustFile) -> None:
+    file.extend(in_s(60))
+    started = rig.started(shell("sleep 300"))
+    os.kill(rig.worker_pid(), signal.SIGSTOP)
+    file.end()
+    end = rig.end_of(started.key)
+    assert (end.outcome, end.reason) == (Outcome.ABANDONED, LOST)
+    assert not is_running(started.pid)
+    assert rig.lost
+
+
+def test_callable_of_a_hung_worker_is_killed_with_it(rig: Rig, file: TrustFile, tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text("import subprocess\ndef f(): subprocess.run(['sleep', '300'])\n")
+    file.extend(in_s(60))
+    started = rig.started(function("job:f", cwd=str(tmp_path)))
+    rig.wait(lambda: kernel.descendants_of(started.pid))
+    below = kernel.descendants_of(started.pid)
+    os.kill(started.pid, signal.SIGSTOP)
+    file.end()
+    end = rig.end_of(started.key)
+    assert (end.outcome, end.reason) == (Outcome.ABANDONED, LOST)
+    assert not any(is_running(pid) for pid in [started.pid, *below])
+
+
+def test_warden_that_was_killed_is_replaced(tmp_path: Path, path: Path, file: TrustFile) -> None:
+    (tmp_path / "job.py").write_text("def f(): pass\ndef g():\n  while True: pass\n")
+    file.extend(in_s(100))
+    rig = Rig(tmp_path, trust=path, size=1)
+    assert rig.execute(function("job:f", cwd=str(tmp_path))).outcome is Outcome.SUCCESS
+    (warden,) = [pid for pid in kernel.children_of(os.getpid()) if os.getsid(pid) != os.getsid(0)]
+    os.kill(warden, signal.SIGKILL)
+    rig.wait(lambda: not is_running(warden))
+    started = rig.started(function("job:g", cwd=str(tmp_path)))
+    file.end()
+    assert rig.end_of(started.key).reason == LOST
+    rig.close()
