@@ -11,7 +11,7 @@ from typing import Protocol
 
 from cronq.clock import Clock
 from cronq.database_clock import DatabaseClock
-from cronq.model import AttemptKey, Claim, Micros
+from cronq.model import AttemptKey, Claim
 from cronq.worker.base import Report, Trouble
 from cronq.worker.shifted import ShiftedPool
 
@@ -22,6 +22,10 @@ class Wire(Protocol):
     @property
     def held(self) -> int:
         """Permits in hand, used or not."""
+
+    @property
+    def voided(self) -> int:
+        """How often all permits in hand became void; what they were used for stays valid."""
 
     def poll(self, now: float) -> list[Trouble]:
         """Take in what has arrived."""
@@ -45,6 +49,7 @@ class WiredPool(ShiftedPool):
     database: DatabaseClock
 
     _offered = 0
+    _voided = 0
     _used: frozenset[AttemptKey] = frozenset()
 
     def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
@@ -83,6 +88,8 @@ class WiredPool(ShiftedPool):
         reports = super().poll()
         if self.wire is not None:
             reports += self.wire.poll(self.real.monotonic())
+            if self.wire.voided != self._voided:
+                self._voided, self._used = self.wire.voided, frozenset()
         return reports
 
     def deadline(self) -> float | None:
@@ -98,8 +105,3 @@ class WiredPool(ShiftedPool):
     def _free(self, ended: Collection[AttemptKey] = ()) -> int:
         assert self.wire is not None
         return max(0, self.wire.held - len(self._used - set(ended)))
-
-
-def offset_of(database: DatabaseClock, real: Clock) -> Micros:
-    """Return what has to be added to the machine's time to have the database's."""
-    return database.now() - real.now()

@@ -18,7 +18,7 @@ HEARTBEAT_S: Final = 10.0
 STALLED_S: Final = 30.0
 """A child that has said nothing for so long is dead, and what it holds, too. The same source."""
 LONGEST_QUEUE: Final = 40
-"""Bytes of a queue's name.
+"""Bytes of a queue's name; the same as `cronq.names.LONGEST_QUEUE`, which is what people meet.
 
 Each message notifies `procrastinate_queue_v1#<queue>` (schema.sql, 3.10.0), and pg_notify refuses names of 64
 bytes or more: the transaction that queued the run would fail. Source: PostgreSQL, NOTIFY, and NAMEDATALEN.
