@@ -73,6 +73,7 @@ TOPICS = {
     "environment": "the variables that cronq reads and sets",
     "json": "the keys of `--json`",
     "systemd": "a unit file that is ready to use",
+    "postgres": "one ledger for several machines",
 }
 
 
