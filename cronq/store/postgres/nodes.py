@@ -7,6 +7,7 @@ number of the attempt fences off what a node writes that comes back late.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ from cronq.store.postgres.connection import Connection
 from cronq.store.postgres.messages import BURY_DEAD, BURY_WORKERS, STALLED_S
 from cronq.store.sqlite_scheduler import SchedulerSide
 
-LEASE_S = 30.0
-BEAT_S = 10.0
+LEASE_S = float(os.environ.get("CRONQ_LEASE") or 30.0)
+"""The variable is for tests: all nodes of a ledger must have the same."""
+BEAT_S = LEASE_S / 3
 UNSENT_S = 10.0
 """A run that waits for so long, and of which no message is on its way, gets another one."""
 KEPT_NODES = 1000
