@@ -86,7 +86,7 @@ class Connection:
                 for row in rows:
                     copy.write_row(row)
         except psycopg.Error as error:
-            self._give_up_broken()
+            self._tidy_up()
             raise meaning_of(error, self.address.shown) from error
 
     def close(self) -> None:
