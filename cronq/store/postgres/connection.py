@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from cronq.errors import StoreUnreachable
+from cronq.errors import StoreUnreachable, UsageError
 from cronq.store.postgres.address import Address
 from cronq.store.postgres.dialect import translated
 from cronq.store.postgres.errors import meaning_of
@@ -182,6 +182,11 @@ def connect(address: Address) -> psycopg.Connection[Any]:
             # Behind PgBouncer in transaction mode the next statement may meet another session.
             prepare_threshold=5 if address.listens else None,
         )
+    except psycopg.ProgrammingError as error:
+        # Not libpq's words: they may repeat a part of the address that is secret.
+        raise UsageError(
+            f"libpq cannot read the address {address.shown}", hint="are all its parameters spelled right?"
+        ) from error
     except psycopg.Error as error:
         raise meaning_of(error, address.shown) from error
     try:
