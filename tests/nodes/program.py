@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,10 +14,13 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from cronq.model import SECOND, Command, CommandKind, Definition, Micros, Overlap
+from cronq.store import NewJob
 from cronq.store.postgres.address import DEFAULT_SCHEMA
 from cronq.store.postgres.location import server_place
 from cronq.store.postgres.store import open_postgres
 from tests.crash.program import Cronq, Running, descendants
+from tests.crash.stock import PATH
 from tests.postgres.server import Server
 
 SHORT_LEASE = "tests.nodes.short_lease"
@@ -143,6 +147,35 @@ class Nodes:
         assert place.address is not None
         open_postgres(place.address, place, create=True).close()
         self.rows(RECORDER.replace("{schema}", DEFAULT_SCHEMA))
+
+    def add_jobs(
+        self, names: Sequence[str], command: Sequence[str], *, every_s: int = 1, **fields: Any
+    ) -> None:
+        """Add jobs that are due every so many seconds; all at once, and from the same instant on."""
+        place = server_place(self.url, "test", self.cronq.environ())
+        assert place.address is not None
+        store = open_postgres(place.address, place)
+        step = every_s * SECOND
+        now = self.now()
+        own: dict[str, Any] = {"max_running": None, "overlap": Overlap.ALLOW, "path": PATH, **fields}
+        definition = Definition(Command(CommandKind.ARGV, tuple(command)), f"every {every_s}s", **own)
+        with store.together():
+            for name in names:
+                store.add_job(NewJob(name, definition, (now // step + 1) * step), now=now)
+        store.close()
+
+    def now(self) -> Micros:
+        """Return the server's time."""
+        return int(self.one(f"SELECT {DEFAULT_SCHEMA}.cronq_now()"))
+
+    def settle(self, bound_s: float = 60.0) -> None:
+        """Wait until nothing is queued or running."""
+        deadline = time.monotonic() + bound_s
+        while self.one("SELECT count(*) FROM run WHERE state <> 'done'"):
+            if time.monotonic() > deadline:
+                left = self.rows("SELECT id, state, attempt, wire, node, reason FROM run WHERE state <> 'done'")
+                raise AssertionError(f"not done in {bound_s} s: {left[:10]}")
+            time.sleep(0.1)
 
     def early(self) -> list[tuple[Any, ...]]:
         """Return the runs that were made before their time, by the clock of the server."""

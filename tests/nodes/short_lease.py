@@ -1,4 +1,4 @@
-"""`python -m tests.nodes.short_lease …` is `cronq …` with a lease of 12 s, so that tests need not wait for 30.
+"""`python -m tests.nodes.short_lease …` is `cronq …` with a lease of 12 s, so tests need not wait for 30.
 
 All the ratios stay as they are. It has to be done before the first of these modules is imported by another
 one that takes the value over.
