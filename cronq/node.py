@@ -149,3 +149,5 @@ class Membership:
         """End the membership; where the database cannot be reached, the lease ends by itself."""
         with contextlib.suppress(StoreError):
             self._store.leave()
+            # For what this node had a message of, and has not begun.
+            self._store.mend_wire(self._clock.now(), unsent_s=0.0)

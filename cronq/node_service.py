@@ -7,11 +7,13 @@ guarded by the rows, and what it left by the lock of its seat.
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from cronq import events
+from cronq.clock import monotonic
 from cronq.database_clock import DatabaseClock
 from cronq.errors import ExitCode, StoreFull
 from cronq.model import Outcome
@@ -30,7 +32,12 @@ from cronq.worker.wired import WiredPool
 
 if TYPE_CHECKING:
     from cronq.store.postgres.address import Address
+    from cronq.wire.receiver import Receiver
 
+FINISH_S = 2.0
+"""How long messages may take to be given back at the end."""
+LOOK_AGAIN_S = 0.1
+LOOK_IDLE_S = 0.5
 LOOK_S = 5.0
 """How often to look for changes where nobody tells of them."""
 
@@ -99,7 +106,7 @@ def run_node(
         )
         stack.callback(member.leave)
         wire = Receiver(Setup(address.conninfo, address.schema, options.slots, queues, address.listens))
-        stack.callback(wire.close)
+        stack.callback(_finish, wire)
         pings = stack.enter_context(pinging(seat.place, clock, tell, environ))
         workers = WiredPool(clock, seat.place, size=options.slots, boot_id=boot_id, trust=trust_path)
         workers.database, workers.real, workers.wire = clock, real, wire
@@ -127,7 +134,10 @@ def run_node(
         notifier = Notifier(environ)
         scheduler.tickers.append(member.ticker)
         scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told).ticker]
-        if not address.listens:
+        if options.until_idle:
+            # Nobody tells when others have done what was left.
+            scheduler.tickers.append(Ticker(LOOK_IDLE_S, _look))
+        elif not address.listens:
             scheduler.tickers.append(Ticker(LOOK_S, _look))
         if redraw is not None:
             scheduler.tickers.append(redrawing)
@@ -136,6 +146,18 @@ def run_node(
             return turn(scheduler, bell, flush)
         finally:
             notifier.send("STOPPING=1")
+
+
+def _finish(wire: Receiver) -> None:
+    """Give back what is left, so that its messages do not look as if somebody held them; within a bound."""
+    wire.stop()
+    wire.release(wire.held)
+    ends = monotonic() + FINISH_S
+    while wire.pid is not None and monotonic() < ends:
+        select.select([wire], [], [], LOOK_AGAIN_S)
+        wire.poll(monotonic())
+        wire.release(wire.held)
+    wire.close()
 
 
 def _look(_scheduler: Scheduler) -> None:

@@ -56,6 +56,7 @@ ENTRIES = (
     Entry("lock", "Maintain", "Take a named lock for a command outside, or show who holds which"),
     Entry("check", "Maintain", "Look for what may be wrong with the jobs, and check their assertions"),
     Entry("exec", "Maintain", "Run a job's command here and now, in the scheduler's environment"),
+    Entry("db", "Maintain", "Say which database is in use, migrate it, or move to another one"),
     Entry("backup", "Maintain", "Copy the database while it is in use"),
     Entry("restore", "Maintain", "Put a copy of the database back in its place"),
     Entry("audit", "Maintain", "Prove that every fire time is accounted for, or say which is not"),
@@ -73,6 +74,7 @@ TOPICS = {
     "environment": "the variables that cronq reads and sets",
     "json": "the keys of `--json`",
     "systemd": "a unit file that is ready to use",
+    "postgres": "one ledger for several machines",
 }
 
 

@@ -219,6 +219,7 @@ def _is_idle(session: Session, asked: Asked) -> bool:
     from contextlib import closing
 
     from cronq.cli._tick_file import has_same_zones, is_brought_in
+    from cronq.store.moved import refuse_moved
     from cronq.store.sqlite_tick import open_tick_store
 
     place = session.place
@@ -233,6 +234,7 @@ def _is_idle(session: Session, asked: Asked) -> bool:
         if text is None or " state=running " in text:
             return False
     with closing(open_tick_store(place, read_only=True, environ=session.environment.environ)) as store:
+        refuse_moved(store)
         if text is not None and not belongs(store, text):
             return False
         if asked.file is not None and not is_brought_in(session, store, asked.file):

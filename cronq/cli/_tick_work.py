@@ -29,6 +29,7 @@ from cronq.render.text import count_of, plain
 from cronq.render.times import iso
 from cronq.report.verdict import exit_code
 from cronq.store import Place, Store
+from cronq.store.moved import refuse_moved
 from cronq.store.sqlite_tick import TickStore, open_tick_store
 from cronq.ticking import Done, run_tick
 
@@ -46,6 +47,7 @@ def work(session: Session, asked: Asked) -> int:
     code = ExitCode.OK
 
     def begin(store: TickStore) -> None:
+        refuse_moved(store)
         prepare(session, store, asked)
         keep(store, asked.state)
 

@@ -39,6 +39,7 @@ _ARGUMENTS = {
     "ACTION": ("add", "show", "remove"),
     "INIT": ("init", "github", "gitlab"),
     "KIND": ("crontab", "systemd"),
+    "url|migrate|move|stop": ("url", "migrate", "move", "stop"),
     "export|import|merge": ("export", "import", "merge"),
     "SHELL": ("bash", "zsh", "fish"),
     "TOPIC|COMMAND": (*TOPICS, *(e.name for e in ENTRIES)),

@@ -105,9 +105,9 @@ def find_place(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> P
         UsageError: A path is empty, or is that of a folder.
     """
     if explicit is not None:
-        return _named(explicit, cwd, "--db", environ)
+        return named_place(explicit, cwd, "--db", environ)
     if environ.get("CRONQ_DB"):
-        return _named(environ["CRONQ_DB"], cwd, "CRONQ_DB", environ)
+        return named_place(environ["CRONQ_DB"], cwd, "CRONQ_DB", environ)
     project = _nearest_project(cwd, Path(environ["HOME"]) if environ.get("HOME") else None)
     if project is not None:
         return Place(project / DATABASE_NAME, project / "logs", f"nearest {PROJECT_DIRECTORY}", found=True)
@@ -118,7 +118,18 @@ def find_place(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> P
     return _user_place(environ)
 
 
-def _named(text: str, cwd: Path, rule: str, environ: Mapping[str, str]) -> Place:
+def named_place(text: str, cwd: Path, rule: str, environ: Mapping[str, str]) -> Place:
+    """Return the place that somebody named: the path of a file, or the address of a server.
+
+    Args:
+        text: As it was typed.
+        cwd: What a path is relative to.
+        rule: Where it was typed, for messages.
+        environ: Says where a server's files on this host are.
+
+    Raises:
+        UsageError: It is neither.
+    """
     if text.startswith(("postgresql:", "postgres:", "postgresql+")):
         from cronq.store.postgres.location import server_place
 

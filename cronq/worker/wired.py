@@ -33,6 +33,9 @@ class Wire(Protocol):
     def release(self, count: int = 1) -> None:
         """Give so many permits back."""
 
+    def stop(self) -> None:
+        """Let no further ones come."""
+
     def deadline(self) -> float | None:
         """Return the monotonic time at which `poll` has to be called again."""
 
@@ -50,6 +53,7 @@ class WiredPool(ShiftedPool):
 
     _offered = 0
     _voided = 0
+    _is_leaving = False
     _used: frozenset[AttemptKey] = frozenset()
 
     def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
@@ -82,6 +86,13 @@ class WiredPool(ShiftedPool):
         self._used -= set(keys)
         super().acknowledge(keys)
 
+    def recall(self) -> None:
+        """Take back what has not begun: no run will be claimed any more, so no permit is of use."""
+        super().recall()
+        self._is_leaving = True
+        if self.wire is not None:
+            self.wire.stop()
+
     def poll(self) -> list[Report]:
         """Return what has happened since the last call."""
         self.offset = self.database.now() - self.real.now()
@@ -96,7 +107,7 @@ class WiredPool(ShiftedPool):
         """Return when `poll` must be called; whoever asks is about to wait, so useless permits go back."""
         times = [super().deadline()]
         if self.wire is not None:
-            if self._offered > 0 or super().capacity == 0:
+            if self._offered > 0 or super().capacity == 0 or self._is_leaving:
                 self.wire.release(self._free())
             self._offered = 0
             times.append(self.wire.deadline())

@@ -21,6 +21,7 @@ HEAVY = (
     "filelock",
     "importlib.metadata",
     "multiprocessing",
+    "psycopg",
     "pydantic",
     "rich",
     "urllib3",

@@ -23,7 +23,19 @@ LEASE_ENDED = "CQ001"
 _BUSY = (pg.LockNotAvailable, pg.QueryCanceled, pg.SerializationFailure, pg.DeadlockDetected)
 _NO_SCHEMA = (pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedColumn)
 _FULL = (pg.DiskFull, pg.OutOfMemory, pg.InsufficientResources)
-_GONE = (pg.ReadOnlySqlTransaction, pg.CannotConnectNow, pg.AdminShutdown, pg.CrashShutdown)
+_REFUSED = (
+    *(psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.InterfaceError),
+    pg.InFailedSqlTransaction,
+)
+_GONE = (
+    *(pg.ReadOnlySqlTransaction, pg.CannotConnectNow, pg.AdminShutdown, pg.CrashShutdown),
+    *(pg.IdleInTransactionSessionTimeout, pg.IdleSessionTimeout, pg.DatabaseDropped, pg.TooManyConnections),
+)
+"""A server that is going, or a standby, or that has ended the session."""
+
+
+class KeyTaken(InvariantError):
+    """A row with this unique key exists already."""
 
 
 def meaning_of(error: psycopg.Error, shown: str) -> CronqError:
@@ -50,9 +62,11 @@ def meaning_of(error: psycopg.Error, shown: str) -> CronqError:
         )
     if isinstance(error, pg.DataCorrupted | pg.IndexCorrupted):
         return StoreCorrupt(f"{shown} is damaged: {text}", hint="restore a backup of the server")
+    if isinstance(error, pg.UniqueViolation):
+        return KeyTaken(f"the ledger refused a row: {text}")
     if isinstance(error, psycopg.DataError):
         return UsageError(f"the database refused a value: {text}; nothing was changed")
-    if isinstance(error, psycopg.IntegrityError | psycopg.ProgrammingError | psycopg.InterfaceError):
+    if isinstance(error, _REFUSED):
         return InvariantError(f"the ledger refused a row: {text}")
     if isinstance(error, psycopg.OperationalError):
         return StoreUnreachable(f"{shown} cannot be used: {text}", hint="look at it with `cronq doctor`")

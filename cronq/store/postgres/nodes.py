@@ -7,6 +7,7 @@ number of the attempt fences off what a node writes that comes back late.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ from cronq.store.postgres.connection import Connection
 from cronq.store.postgres.messages import BURY_DEAD, BURY_WORKERS, STALLED_S
 from cronq.store.sqlite_scheduler import SchedulerSide
 
-LEASE_S = 30.0
-BEAT_S = 10.0
+LEASE_S = float(os.environ.get("CRONQ_LEASE") or 30.0)
+"""The variable is for tests: all nodes of a ledger must have the same."""
+BEAT_S = LEASE_S / 3
 UNSENT_S = 10.0
 """A run that waits for so long, and of which no message is on its way, gets another one."""
 KEPT_NODES = 1000
@@ -75,6 +77,14 @@ _LIST = f"SELECT {_COLUMNS} FROM node WHERE stopped_at IS NULL AND lost_at IS NU
 
 _ANY_UNSENT = "SELECT 1 FROM run WHERE state = 'queued' AND wire IS NULL AND available_at <= %s LIMIT 1"
 
+_IN_HAND = "SELECT node, count(*) FROM run WHERE state = 'running' AND node IS NOT NULL GROUP BY node"
+# Only people ask; the whole queue is walked.
+_QUEUES = """
+SELECT coalesce(j.queue, 'default') AS name, count(*), min(r.available_at)
+FROM run r JOIN job j ON j.id = r.job_id
+WHERE r.state = 'queued' AND r.available_at <= cronq_now() GROUP BY 1 ORDER BY 1
+"""
+
 # Index run_in_hand.
 _HELD = f"""
 SELECT {queries.RUN_COLUMNS}, {queries.ATTEMPT_COLUMNS}, a.host
@@ -129,6 +139,18 @@ class Node(NamedTuple):
     lost_at: Micros | None
 
 
+class QueueLine(NamedTuple):
+    """A queue in which runs wait.
+
+    Attributes:
+        oldest_at: Since when the first of them has been available.
+    """
+
+    name: str
+    waiting: int
+    oldest_at: Micros
+
+
 class NodeSide(SchedulerSide):
     """What a node asks of the ledger, besides what a scheduler does."""
 
@@ -180,6 +202,18 @@ class NodeSide(SchedulerSide):
         """Return those that are not gone, as far as is known."""
         return [Node(*row) for row in self._found(_LIST)]
 
+    def in_hand(self) -> dict[int, int]:
+        """Return how many runs each node has in hand, by its number."""
+        return dict(self._found(_IN_HAND))
+
+    def queue_lines(self) -> list[QueueLine]:
+        """Return the queues in which runs wait, by name."""
+        return [QueueLine(*row) for row in self._found(_QUEUES)]
+
+    def database_now(self) -> Micros:
+        """Return what the database's clock shows."""
+        return int(self._found("SELECT cronq_now()")[0][0])
+
     def take_over(self, dead: Sequence[int] = ()) -> list[tuple[Held, str]]:
         """Take the runs of nodes whose lease ended, and of those that are known to be dead.
 
@@ -215,12 +249,12 @@ class NodeSide(SchedulerSide):
         with transaction(self._db, self._path):  # type: ignore[arg-type]
             return self._db.plain(_SEND, (now,)).rowcount
 
-    def mend_wire(self, now: Micros) -> int:
+    def mend_wire(self, now: Micros, *, unsent_s: float = UNSENT_S) -> int:
         """Remove messages of dead workers, and put new ones for runs that wait for want of one; how many."""
         with transaction(self._db, self._path):  # type: ignore[arg-type]
             self._db.execute(BURY_DEAD, {"stalled_s": STALLED_S})
             self._db.execute(BURY_WORKERS, {"stalled_s": STALLED_S})
-            return self._db.plain(_MEND, (now - round(UNSENT_S * SECOND),)).rowcount
+            return self._db.plain(_MEND, (now - round(unsent_s * SECOND),)).rowcount
 
     def _found(self, statement: str, values: Any = None) -> list[rows.Row]:  # noqa: ANN401
         return self._db.plain(statement, values).fetchall()

@@ -246,7 +246,9 @@ CREATE TRIGGER run_in_hand BEFORE UPDATE OF state ON run FOR EACH ROW EXECUTE FU
 
 CREATE FUNCTION cronq_executed_by() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.host := (SELECT host FROM node WHERE id = nullif(current_setting('cronq.node', true), '')::bigint);
+    -- It is given if the row comes from another ledger.
+    NEW.host := coalesce(NEW.host,
+        (SELECT host FROM node WHERE id = nullif(current_setting('cronq.node', true), '')::bigint));
     RETURN NEW;
 END $$;
 CREATE TRIGGER attempt_host BEFORE INSERT ON attempt FOR EACH ROW EXECUTE FUNCTION cronq_executed_by();

@@ -1,0 +1,89 @@
+"""What attempts printed, from files into a table and back: a server keeps it itself, for all hosts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from cronq.errors import StoreError, StoreFull
+from cronq.model import AttemptKey
+from cronq.store import Place
+from cronq.store.copying import End, Row
+from cronq.worker.files import open_private
+from cronq.worker.spool import sweep
+
+COLUMNS = ("run_id", "attempt", "position", "data")
+"""Of the table `output`; `position` is where in the log a piece begins."""
+PIECE = 65_536
+_RUNS = 1000
+"""Runs that have their logs in one folder."""
+
+
+def pieces(place: Place, source: End) -> Iterator[Row]:
+    """Yield the logs of all attempts, in pieces; nobody is at work.
+
+    Raises:
+        StoreError: A log cannot be read.
+    """
+    sweep(place, frozenset())  # what a worker that was killed left has no name yet
+    for first in _thousands(place):
+        known = source.execute(
+            "SELECT run_id, attempt FROM attempt WHERE run_id >= ? AND run_id < ? ORDER BY run_id, attempt",
+            (first, first + _RUNS),
+        )
+        for run_id, attempt in known:
+            yield from _pieces_of(place, (run_id, attempt))
+
+
+def _thousands(place: Place) -> list[int]:
+    try:
+        return sorted(int(path.name) * _RUNS for path in place.logs.iterdir() if path.name.isdecimal())
+    except OSError:
+        return []
+
+
+def _pieces_of(place: Place, key: AttemptKey) -> Iterator[Row]:
+    path = place.log_file(*key)
+    try:
+        fd = open_private(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # it printed nothing
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}", hint="nothing was changed") from error
+    try:
+        at = 0
+        while data := os.pread(fd, PIECE, at):
+            yield (*key, at, data)
+            at += len(data)
+    finally:
+        os.close(fd)
+
+
+def write(place: Place, rows: Iterable[Row]) -> int:
+    """Write pieces, which come in their order, into log files; return how many files.
+
+    Raises:
+        StoreFull: One cannot be written.
+    """
+    written, key, fd = 0, None, -1
+    try:
+        for run_id, attempt, _, data in rows:
+            if (run_id, attempt) != key:
+                _close(fd)
+                key = (run_id, attempt)
+                fd = open_private(place.log_file(*key), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                written += 1
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+    except OSError as error:
+        raise StoreFull(f"a log in {place.logs} cannot be written: {error.strerror}") from error
+    finally:
+        _close(fd)
+    return written
+
+
+def _close(fd: int) -> None:
+    with suppress(OSError):
+        os.close(fd)
