@@ -35,7 +35,7 @@ class Identity(NamedTuple):
 
     host: str
     boot_id: str
-    seat: int
+    seat: str
     fires: bool
     slots: int
     queues: tuple[str, ...] | None
@@ -51,7 +51,7 @@ class Membership:
         trust: TrustFile,
         news: News,
         identity: Identity,
-        is_deserted: Callable[[int], bool],
+        is_deserted: Callable[[str], bool],
     ) -> None:
         """Become a node.
 
@@ -86,7 +86,7 @@ class Membership:
         self._store.register(
             host=own.host,
             boot_id=own.boot_id,
-            seat=str(own.seat),
+            seat=own.seat,
             pid=os.getpid(),
             fires=own.fires,
             slots=own.slots,
@@ -134,7 +134,7 @@ class Membership:
             for node in self._store.nodes()
             if (node.host, node.boot_id) == (own.host, own.boot_id)
             and node.id != self._store.node.id
-            and self._is_deserted(int(node.seat))
+            and self._is_deserted(node.seat)
         ]
         for held, host in self._store.take_over(dead):
             scheduler.abandon(held.claim, f"the node on {host} is gone")

@@ -101,8 +101,8 @@ def run_node(
             clock,
             trust,
             news,
-            Identity(os.uname().nodename, boot_id, seat.number, options.fires, options.slots, queues),
-            lambda number: is_deserted(address, place.rule, number, environ),
+            Identity(os.uname().nodename, boot_id, seat.name, options.fires, options.slots, queues),
+            lambda name: is_deserted(address, place.rule, name, environ),
         )
         stack.callback(member.leave)
         wire = Receiver(Setup(address.conninfo, address.schema, options.slots, queues, address.listens))

@@ -118,7 +118,7 @@ class Node(NamedTuple):
     """A row of `node`; instants are UTC microseconds by the database's clock.
 
     Attributes:
-        seat: Number of its folder on the host.
+        seat: Its folder; see `cronq.seat`.
         fires: Whether it is a scheduler, too.
         queues: Names, separated by spaces; None: all.
     """
