@@ -173,7 +173,9 @@ class Nodes:
         deadline = time.monotonic() + bound_s
         while self.one("SELECT count(*) FROM run WHERE state <> 'done'"):
             if time.monotonic() > deadline:
-                left = self.rows("SELECT id, state, attempt, wire, node, reason FROM run WHERE state <> 'done'")
+                left = self.rows(
+                    "SELECT id, state, attempt, wire, node, reason FROM run WHERE state <> 'done'"
+                )
                 raise AssertionError(f"not done in {bound_s} s: {left[:10]}")
             time.sleep(0.1)
 

@@ -30,6 +30,7 @@ from cronq.proof import prove
 from cronq.redefine import redefine, zone_data
 from cronq.store import CalendarText, DueJob, JobChange, NewJob, Place, RunQuery, Store, open_store
 from cronq.store.postgres.address import Address
+from cronq.store.sqlite_rows import Ledger
 from cronq.timing import fire_times, times_of
 from cronq.virtual.clock import VirtualClock
 from cronq.virtual.workers import Play, Played, PlayedWorkers
@@ -146,6 +147,7 @@ class World(VirtualWorld):
     @property
     def database(self) -> sqlite3.Connection:
         """The connection of the store, for looks that no method gives; on a server, what is like one."""
+        assert isinstance(self.store, Ledger)
         return self.store._db
 
     def mortal(self) -> Store:
