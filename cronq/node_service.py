@@ -19,7 +19,7 @@ from cronq.errors import ExitCode, StoreFull
 from cronq.model import Outcome
 from cronq.node import Identity, Membership
 from cronq.pinging import pinging
-from cronq.scheduler import Options, Scheduler, Ticker
+from cronq.scheduler import Options, Scheduler, Stage, Ticker
 from cronq.seat import is_deserted, take_seat
 from cronq.service import REDRAW_EVERY_S, announce_ready, assembled, notify_tickers, tail_of, turn
 from cronq.store import Place, Store
@@ -32,6 +32,7 @@ from cronq.worker.wired import WiredPool
 
 if TYPE_CHECKING:
     from cronq.store.postgres.address import Address
+    from cronq.store.postgres.store import PostgresStore
     from cronq.wire.receiver import Receiver
 
 FINISH_S = 2.0
@@ -77,6 +78,7 @@ def run_node(
     from cronq.wire.lines import Setup
     from cronq.wire.receiver import Receiver
 
+    options.is_alone = False
     with ExitStack() as stack:
         store = open_postgres(address, place, create=options.fires)
         stack.callback(store.close)
@@ -133,6 +135,9 @@ def run_node(
         wire.start()
         notifier = Notifier(environ)
         scheduler.tickers.append(member.ticker)
+        if options.fires:
+            sending = Ticker(0.0, lambda scheduler: _send(store, scheduler), wakes=False)
+            scheduler.tickers.append(sending)
         scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told).ticker]
         if options.until_idle:
             # Nobody tells when others have done what was left.
@@ -158,6 +163,12 @@ def _finish(wire: Receiver) -> None:
         wire.poll(monotonic())
         wire.release(wire.held)
     wire.close()
+
+
+def _send(store: PostgresStore, scheduler: Scheduler) -> None:
+    """Tell the workers of runs that waited, and may begin now; on each turn, for which the loop wakes up."""
+    if scheduler.stage is Stage.RUNNING:
+        store.send_waiting(scheduler.clock.now())
 
 
 def _look(_scheduler: Scheduler) -> None:
