@@ -101,9 +101,7 @@ def follow_zone_data(
     if before == version and not anyway:
         return []
     if before is not None and version < before and not is_alone:
-        return [
-            f"the zone data of this host ({version}) are older than those in force ({before}): renew them"
-        ]
+        return [f"the zone data here ({version}) are older than those in force ({before}): renew them"]
     told = []
     if before is not None:
         jobs = store.scheduled_jobs(limit=PAGE)
