@@ -122,6 +122,15 @@ _cronq() {
         'run --db') _cronq_kind file; return ;;
         'run --tz') _cronq_kind zones; return ;;
         'run --color') _cronq_words "auto always never"; return ;;
+        'worker --queue') return ;;
+        'worker --slots') return ;;
+        'worker --for') return ;;
+        'worker --drain') return ;;
+        'worker --log-format') _cronq_words "auto text json"; return ;;
+        'worker --output') _cronq_words "fail all none"; return ;;
+        'worker --db') _cronq_kind file; return ;;
+        'worker --tz') _cronq_kind zones; return ;;
+        'worker --color') _cronq_words "auto always never"; return ;;
         'set --unset-env') return ;;
         'set --dst') _cronq_words "cron skip both"; return ;;
         'set --shell') return ;;
@@ -316,7 +325,7 @@ _cronq() {
         'help --color') _cronq_words "auto always never"; return ;;
     esac
     case $command in
-        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run set pause resume remove rm trigger cancel retry apply export import calendars show runs logs why overdue simulate status tick state lock check exec db backup restore audit doctor prune init ci completion help" ;;
+        '') [[ $cur == -* ]] && _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --version" || _cronq_words "add list ls next run worker set pause resume remove rm trigger cancel retry apply export import calendars show runs logs why overdue simulate status tick state lock check exec db backup restore audit doctor prune init ci completion help" ;;
         add)
             if [[ $cur == -* ]]; then _cronq_words "--replace --paused --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --queue --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else COMPREPLY=(); fi
             ;;
@@ -328,6 +337,9 @@ _cronq() {
             ;;
         run)
             if [[ $cur == -* ]]; then _cronq_words "--file --workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
+            ;;
+        worker)
+            if [[ $cur == -* ]]; then _cronq_words "--queue --slots --for --drain --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
             if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --queue --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
@@ -426,7 +438,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "bash zsh fish"; fi
             ;;
         help)
-            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd add list next run set pause resume remove trigger cancel retry apply export import calendars show runs logs why overdue simulate status tick state lock check exec db backup restore audit doctor prune init ci completion help"; fi
+            if [[ $cur == -* ]]; then _cronq_words "--db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_words "schedules exit-codes environment json systemd postgres add list next run worker set pause resume remove trigger cancel retry apply export import calendars show runs logs why overdue simulate status tick state lock check exec db backup restore audit doctor prune init ci completion help"; fi
             ;;
     esac
 }

@@ -15,6 +15,7 @@ from cronq.model import Micros
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now_us() -> Micros:
@@ -25,6 +26,15 @@ def now_us() -> Micros:
 def monotonic() -> float:
     """Return seconds that never step back; only differences mean anything."""
     return time.monotonic()
+
+
+def boottime_ns() -> int:
+    """Return nanoseconds that never step back, and go on while the machine is suspended.
+
+    The same in every process of this boot. Without CLOCK_BOOTTIME, on macOS, the monotonic clock, which
+    stands still meanwhile.
+    """
+    return time.clock_gettime_ns(_BOOTTIME)
 
 
 def sleep(seconds: float) -> None:

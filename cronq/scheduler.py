@@ -79,6 +79,7 @@ class Options:
         until_idle: Drain when nothing is due, queued or running.
         drain_s: How long running attempts may go on after the first request to stop.
         due_until: Fire times after this instant are left to somebody later; None: all are launched.
+        fires: Whether it launches what is due, or only executes what others have launched.
     """
 
     slots: int = 32
@@ -86,6 +87,7 @@ class Options:
     until_idle: bool = False
     drain_s: float = 30.0
     due_until: Micros | None = None
+    fires: bool = True
 
 
 @dataclass(slots=True)
@@ -193,8 +195,9 @@ class Scheduler:
         for held in found:
             self._recover(held, now)
         self.workers.tidy({held.claim.key for held in found})
-        self._zones.start(now)
-        self._reporter.announce(self.store.launch_startup(self.boot_id, now=now), now)
+        if self.options.fires:
+            self._zones.start(now)
+            self._reporter.announce(self.store.launch_startup(self.boot_id, now=now), now)
 
     def turn(self) -> bool:
         """Do all that can be done now; return whether this scheduler has come to its end."""
@@ -239,6 +242,15 @@ class Scheduler:
     def ask(self, signal_name: str) -> None:
         """Pass on a signal; safe in a signal handler, because the next turn acts on it, not this call."""
         self._asked.append(signal_name)
+
+    def holds(self, key: AttemptKey) -> bool:
+        """Return whether an attempt is in hand, or something of it waits to be written."""
+        waiting = (*(end.key for end in self._pending.ends), *self._pending.recalled)
+        return key in self.workers.in_hand() or key in waiting
+
+    def notice(self, level: str, message: str) -> None:
+        """Tell people something."""
+        self._reporter.notice(self.clock.now(), level, message)
 
     def give_way(self, reason: str) -> None:
         """Leave at once, because another scheduler has taken the place of this one.
@@ -288,7 +300,7 @@ class Scheduler:
                 self._reporter.notice(now, "error", set_aside_unreadable(self.store, error, now))
 
     def _do_what_is_due(self, now: Micros) -> None:
-        if self.stage is Stage.RUNNING:
+        if self.stage is Stage.RUNNING and self.options.fires:
             self._zones.look(now)
         results, self._pending = self._pending, _Pending()
         is_running = self.stage is Stage.RUNNING
@@ -299,7 +311,7 @@ class Scheduler:
             with self.store.together():
                 after = self._record(results, now)
                 if is_running:
-                    launched = self._fire(now)
+                    launched = self._fire(now) if self.options.fires else []
                     self._look_at_those_outside(now)
                     claims = self._claim([end.key for end in results.ends], now)
         except BaseException:
@@ -429,7 +441,13 @@ class Scheduler:
             self._tell(events.RunAdopted(now, claim.run.job, claim.run.id, claim.run.attempt))
             return
         other_boot = attempt.boot_id != self.boot_id
-        reason = "the machine was restarted" if other_boot else "exit status unknown"
+        self._abandon(claim, "the machine was restarted" if other_boot else "exit status unknown", now)
+
+    def abandon(self, claim: Claim, reason: str) -> None:
+        """End an attempt that nobody looks after any more; written by the next turn."""
+        self._abandon(claim, reason, self.clock.now())
+
+    def _abandon(self, claim: Claim, reason: str, now: Micros) -> None:
         retry = plan.after_attempt(claim.definition, claim.run, Outcome.ABANDONED, now)
         self._reporter.take(claim)
         self._pending.ends.append(
@@ -493,7 +511,7 @@ class Scheduler:
         waits += [at - monotonic for at in ends if at is not None]
         # Rounded up: a microsecond too early would find nothing to do, and turn again at once.
         wake_at = now + math.ceil(max(0.0, min(waits)) * SECOND) + 1
-        if self.stage is Stage.RUNNING and self._patience.retry_at is None:
+        if self.stage is Stage.RUNNING and self.options.fires and self._patience.retry_at is None:
             due_at = self._next_wake(now)
             if due_at is not None:
                 wake_at = min(wake_at, due_at)

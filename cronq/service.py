@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
+from typing import Protocol
 
 from cronq import events, lock
 from cronq.clock import Clock
@@ -38,6 +39,20 @@ KEEP_LOCK_EVERY_S = 1.0
 """How often to look, on turns that come anyway, whether somebody removed the lock file."""
 STATUS_EVERY_S = 10.0
 """How often systemd's status line is renewed where there is no watchdog to do it with."""
+
+
+class Bell(Protocol):
+    """What tells that others have changed the store."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable then."""
+
+    def answer(self) -> bool:
+        """Take all rings; return whether there was one."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
 
 _LISTENED_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -69,6 +84,20 @@ def run_scheduler(
         SchedulerRunning: Another one has the lock.
         StoreError: The store cannot be used.
     """
+    if place.address is not None:
+        from cronq.node_service import run_node
+
+        return run_node(
+            place.address,
+            place,
+            options,
+            tell=tell,
+            redraw=redraw,
+            flush=flush,
+            wants_tail=wants_tail,
+            environ=environ,
+            prepare=prepare,
+        )
     with ExitStack() as stack:
         clock = SystemClock()
         stack.callback(clock.close)
@@ -93,11 +122,10 @@ def run_scheduler(
         notifier = Notifier(environ)
         upkeep = Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False)
         scheduler.tickers.append(Ticker(KEEP_LOCK_EVERY_S, partial(_keep, held), wakes=False))
-        scheduler.tickers += [*_tickers(notifier), upkeep, Sweep(place, clock, told).ticker]
+        scheduler.tickers += [*notify_tickers(notifier), upkeep, Sweep(place, clock, told).ticker]
         if redraw is not None:
             scheduler.tickers.append(redrawing)
-        if notifier.is_wanted:
-            notifier.send("READY=1", _status(scheduler))
+        announce_ready(notifier, scheduler)
         try:
             return turn(scheduler, bell, flush)
         finally:
@@ -123,7 +151,8 @@ def assembled(
     tail: Tail,
     pings: Pings,
     pass_on: Callable[[Scheduler, str], None] = Scheduler.ask,
-) -> Iterator[tuple[Scheduler, Doorbell]]:
+    bell: Bell | None = None,
+) -> Iterator[tuple[Scheduler, Bell]]:
     """Put a scheduler together, started, with its doorbell; at the end of the block they are taken apart.
 
     Args:
@@ -136,9 +165,10 @@ def assembled(
         tail: Gives the last lines that an attempt printed.
         pings: Sends what happens to jobs that have a check.
         pass_on: Tells the scheduler of a signal, by name; called in the signal handler.
+        bell: Tells of changes; None: the doorbell of the place.
     """
     with ExitStack() as stack:
-        bell = _hang_bell(place)
+        bell = bell or _hang_bell(place)
         stack.callback(bell.close)
         clock.watch(bell.fileno())
         stack.callback(clock.unwatch, bell.fileno())
@@ -152,7 +182,7 @@ def assembled(
         )
         pings.attend(scheduler)
         stack.enter_context(_listening(partial(pass_on, scheduler)))
-        scheduler.greet(str(place.database))
+        scheduler.greet(place.shown)
         workers.start()
         stack.callback(workers.close)
         scheduler.start()
@@ -172,7 +202,7 @@ def tail_of(
     return tail
 
 
-def turn(scheduler: Scheduler, bell: Doorbell, flush: Callable[[], None] = lambda: None) -> ExitCode:
+def turn(scheduler: Scheduler, bell: Bell, flush: Callable[[], None] = lambda: None) -> ExitCode:
     """Let a scheduler live to its end, and flush before each sleep; return what the process should."""
     while not scheduler.turn():
         flush()
@@ -214,7 +244,8 @@ def _listening(pass_on: Callable[[str], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tickers(notifier: Notifier) -> list[Ticker]:
+def notify_tickers(notifier: Notifier) -> list[Ticker]:
+    """Return what tells systemd, now and then, that the loop turns."""
     tickers = []
     if notifier.watchdog_s is not None:
         # From within the loop, so that a loop that hangs is a watchdog that starves.
@@ -223,6 +254,12 @@ def _tickers(notifier: Notifier) -> list[Ticker]:
     elif notifier.is_wanted:
         tickers.append(Ticker(STATUS_EVERY_S, lambda scheduler: notifier.send(_status(scheduler))))
     return tickers
+
+
+def announce_ready(notifier: Notifier, scheduler: Scheduler) -> None:
+    """Tell systemd, if it wants to know, that the scheduler is at work."""
+    if notifier.is_wanted:
+        notifier.send("READY=1", _status(scheduler))
 
 
 def _status(scheduler: Scheduler) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from cronq import clock, events, lock
 from cronq.clock import Clock
 from cronq.errors import CronqError, ExitCode
-from cronq.model import Attempt, AttemptEnd, AttemptStart, Micros, Outcome, Run
+from cronq.model import Attempt, Micros, Outcome, Run
 from cronq.pinging import Pings, pinging
 from cronq.rezone import follow_zone_data
 from cronq.scheduler import HURRIED_KILL_S, Options, Scheduler
@@ -28,8 +28,7 @@ from cronq.store.sqlite_tick import TickStore, open_tick_store
 from cronq.waiting import SystemClock
 from cronq.wish import Wish
 from cronq.worker import kernel
-from cronq.worker.base import Report
-from cronq.worker.pool import Pool
+from cronq.worker.shifted import ShiftedPool
 
 PRUNE_S = 5.0
 """How long the retention of one tick may take."""
@@ -143,7 +142,7 @@ def _worked(
     budget_s = None if wish.budget_s is None else max(0.0, wish.budget_s - (clock.monotonic() - began))
     options = Options(wish.slots, budget_s, until_idle=True, drain_s=wish.drain_s, due_until=wish.now)
     own_clock = ShiftedClock(wish.offset)
-    workers = ShiftedPool(own_clock.real, place, size=wish.slots, boot_id=kernel.boot_id())
+    workers = TickPool(own_clock.real, place, size=wish.slots, boot_id=kernel.boot_id())
     workers.offset = wish.offset
     store.time = own_clock.now
 
@@ -203,28 +202,9 @@ class ShiftedClock:
         self.real.close()
 
 
-class ShiftedPool(Pool):
-    """Workers that live in the machine's own time, and whose reports speak of the shifted one."""
-
-    offset: Micros = 0
+class TickPool(ShiftedPool):
+    """Workers that live in the machine's own time, and whose reports speak of the tick's."""
 
     def ahead(self) -> list[str]:
         """Return none: the portable state tells of claims, and one that is taken back was told in vain."""
         return []
-
-    def poll(self) -> list[Report]:
-        """Return what has happened since the last call."""
-        reports = super().poll()
-        return [_shifted(report, self.offset) for report in reports] if self.offset else reports
-
-
-def _shifted(report: Report, by: Micros) -> Report:
-    if isinstance(report, AttemptStart):
-        return report._replace(started_at=report.started_at + by)
-    if isinstance(report, AttemptEnd):
-        return report._replace(
-            finished_at=report.finished_at + by,
-            started_at=None if report.started_at is None else report.started_at + by,
-            retry_at=None if report.retry_at is None else report.retry_at + by,
-        )
-    return report

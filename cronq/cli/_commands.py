@@ -32,6 +32,7 @@ ENTRIES = (
     Entry("list", "Everyday", "Show the jobs: when they run next, and how they fare", ("ls",)),
     Entry("next", "Everyday", "Show the fire times of a schedule or a job"),
     Entry("run", "Everyday", "Run the scheduler in the foreground"),
+    Entry("worker", "Everyday", "Execute runs that other nodes launch, on PostgreSQL"),
     Entry("set", "Change", "Change a job's definition"),
     Entry("pause", "Change", "Stop jobs from firing"),
     Entry("resume", "Change", "Let paused jobs fire again"),
@@ -73,6 +74,7 @@ TOPICS = {
     "environment": "the variables that cronq reads and sets",
     "json": "the keys of `--json`",
     "systemd": "a unit file that is ready to use",
+    "postgres": "one ledger for several machines",
 }
 
 

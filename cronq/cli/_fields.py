@@ -15,7 +15,7 @@ import typer
 from cronq.cli._app import CronqCommand
 from cronq.errors import CronqError, DurationError, UsageError
 from cronq.model import CatchUp, OnCrash, Overlap
-from cronq.names import DEFAULT_QUEUE, NAME_HINT, is_name
+from cronq.names import DEFAULT_QUEUE, QUEUE_HINT, is_queue
 from cronq.render.text import plain
 from cronq.sizes import parse_size
 
@@ -317,8 +317,8 @@ def keep_limits(text: str) -> str:
 
 def queue_name(text: str) -> str | None:
     """Read the name of a queue; None is the one that is there without being named."""
-    if not is_name(text):
-        raise UsageError(f"`{plain(text[:80])}` cannot be the name of a queue", hint=NAME_HINT)
+    if not is_queue(text):
+        raise UsageError(f"`{plain(text[:80])}` cannot be the name of a queue", hint=QUEUE_HINT)
     return None if text == DEFAULT_QUEUE else text
 
 

@@ -57,6 +57,7 @@ class Session:
         self.fields: Mapping[str, object] = {}
         self.argv: tuple[str, ...] | None = None
         self.command = "cronq"
+        self._follows_database = False
 
     @staticmethod
     def of(ctx: typer.Context) -> Session:
@@ -106,6 +107,7 @@ class Session:
             self.tell(f"database: {self.shown_place} ({self.place.rule})")
         store = open_store(self.place, create=create, read_only=read_only, environ=self.environment.environ)
         try:
+            self._follow_clock_of(store)
             yield store
             for error in store.unreadable():
                 self.warn(f"{error.message}; {error.hint}")
@@ -153,6 +155,15 @@ class Session:
             return is_scheduler_alive(self.place, store)
         finally:
             store.close()
+
+    def _follow_clock_of(self, store: Store) -> None:
+        """Take the time of a database that several hosts share: theirs may differ."""
+        if self.place.address is not None and not self._follows_database:
+            from cronq.store.postgres.store import PostgresStore
+
+            assert isinstance(store, PostgresStore)
+            self.started_at = store.database_now()
+            self._follows_database = True
 
     def ring(self) -> None:
         """Tell a live scheduler that the database has news."""

@@ -198,6 +198,31 @@ WatchdogSec=60
 WantedBy=default.target
 """
 
+_POSTGRES = """\
+One ledger for several machines: --db, or CRONQ_DB, names a PostgreSQL server.
+
+  postgresql://user@host:5432/name   as psql reads it; the password belongs into
+                                     ~/.pgpass, PGPASSWORD or a PGSERVICE
+  …?schema=NAME                      the schema of cronq's tables (cronq)
+  …?listen=no                        behind PgBouncer in transaction mode: nodes
+                                     look every 5 s instead of being told
+  postgresql+embedded                a private server on this machine, started if
+                                     need be: pip install 'cronq-cli[postgres-embedded]'
+
+  cronq db migrate                   make the schema, or bring it up to date
+  cronq db move URL                  take all jobs and their history there, or back
+  cronq run                          a scheduler that executes, too; any number, on
+                                     any hosts
+  cronq worker --queue gpu           executes only, here the runs of one queue;
+                                     a job names its queue with --queue
+  cronq status                       hosts, nodes, slots, queues, leases
+
+A node has a lease of 30 s, renewed every 10 s. If it cannot be renewed, the node
+kills what it runs 2 s before it ends; then others end those runs as abandoned,
+and the job's --on-crash and --retries decide. What a node keeps on its host is in
+$XDG_STATE_HOME/cronq/postgres (~/.local/state), a folder for each.
+"""
+
 
 def topic_text(topic: str) -> str:
     """Return the text of a topic."""
@@ -208,4 +233,5 @@ def topic_text(topic: str) -> str:
         "environment": _ENVIRONMENT,
         "json": _JSON,
         "systemd": _SYSTEMD,
+        "postgres": _POSTGRES,
     }[topic]

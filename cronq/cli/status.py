@@ -38,6 +38,10 @@ def command(
     from cronq.schedule.zones import tzdata_version
 
     session = Session.of(ctx)
+    if session.place.address is not None:
+        from cronq.cli._nodes import answer_nodes
+
+        return answer_nodes(session, check=check)
     alive = is_held(session.place.lock)
     holder = read_holder(session.place.lock) if alive else None
     contents = _contents(session)
@@ -91,12 +95,13 @@ def _pairs(
         pairs += [
             ("jobs", Word(f"{totals.jobs}{paused}")),
             ("runs", Word(f"{totals.running} running, {queue}")),
-            ("history", Word(_history(limited))),
+            ("history", Word(history_kept(limited))),
         ]
     return pairs
 
 
-def _history(limited: int) -> str:
+def history_kept(limited: int) -> str:
+    """Return how much of the history is kept, if so many jobs have limits."""
     if not limited:
         return "everything is kept"
     return f"{count_of(limited, 'job')} with limits (--keep); all else is kept"

@@ -76,6 +76,11 @@ class Place:
         return self._beside(".bell")
 
     @property
+    def trust(self) -> Path:
+        """Until when a node's workers may go on (`cronq.worker.trust`); only beside a server's ledger."""
+        return self._beside(".trust")
+
+    @property
     def attempts(self) -> Path:
         """Folder of the lock files of workers and attempts."""
         return self._beside(".attempts")

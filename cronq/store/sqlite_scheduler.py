@@ -282,18 +282,19 @@ class SchedulerSide(LockSide):
 
     def held(self) -> list[Held]:
         """Return all running runs."""
-        found = []
-        for row in self._all(queries.RUN_HELD):
-            run, attempt = rows.run_from_row(row), rows.attempt_from_row(row[rows.RUN_WIDTH :])
-            try:
-                (last_success_at,) = self._one(queries.RUN_LAST_SUCCESS, (run.job_id,))
-                definition = self._definition_of(run)
-                claim = Claim(run, definition, attempt.worker, attempt.claimed_at, last_success_at)
-            except DefinitionUnreadable:
-                # What runs has to be looked after all the same; nothing is started from this.
-                claim = Claim(run, _UNKNOWN, attempt.worker, attempt.claimed_at)
-            found.append(Held(claim, attempt))
-        return found
+        return [self._as_held(row) for row in self._all(queries.RUN_HELD)]
+
+    def _as_held(self, row: rows.Row) -> Held:
+        """Return what a row of `RUN_COLUMNS` and `ATTEMPT_COLUMNS` tells of a running run."""
+        run, attempt = rows.run_from_row(row), rows.attempt_from_row(row[rows.RUN_WIDTH :])
+        try:
+            (last_success_at,) = self._one(queries.RUN_LAST_SUCCESS, (run.job_id,))
+            definition = self._definition_of(run)
+            claim = Claim(run, definition, attempt.worker, attempt.claimed_at, last_success_at)
+        except DefinitionUnreadable:
+            # What runs has to be looked after all the same; nothing is started from this.
+            claim = Claim(run, _UNKNOWN, attempt.worker, attempt.claimed_at)
+        return Held(claim, attempt)
 
     def set_aside_unreadable(self, error: DefinitionUnreadable, *, now: Micros) -> None:
         """Pause a job whose definition cannot be read, or end the queued run that was made under it."""

@@ -25,6 +25,7 @@ from cronq.worker.spawning import spawn
 from cronq.worker.spool import Log, Spool
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
+from cronq.worker.trust import Trust, Vigil
 
 
 class CommandAttempt:
@@ -46,6 +47,7 @@ class CommandAttempt:
         inherited: Mapping[str, str],
         inbox: Inbox,
         oom: KillCounter,
+        trust: Trust | None = None,
     ) -> None:
         """Describe it.
 
@@ -59,6 +61,7 @@ class CommandAttempt:
             inherited: Variables that every command gets.
             inbox: Of this worker.
             oom: The same.
+            trust: It is killed when this has ended.
         """
         if claim.definition.command.kind is CommandKind.PYTHON:
             raise TypeError("a callable is not started as a process")
@@ -71,6 +74,8 @@ class CommandAttempt:
         self._inherited = inherited
         self._inbox = inbox
         self._oom = oom
+        self._trust = trust
+        self._vigil: Vigil | None = None
         self._exit: Exit | None = None
         self.output = Output(self._log, claim.definition.max_output, clock.monotonic())
 
@@ -156,10 +161,14 @@ class CommandAttempt:
         watch = Supervision(
             begun.monotonic, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
         )
+        if self._trust is not None:
+            self._vigil = Vigil(self._trust, watch)
         while True:
             has_children = self._reap(begun)
             now = clock.monotonic()
             self.output.look(now)
+            if self._vigil is not None:
+                self._vigil.look(now)
             if self._exit is not None:
                 tree.is_led = False
                 # What left the tree of the command is our child, so without children nothing is left.
@@ -195,7 +204,8 @@ class CommandAttempt:
 
     def _listen(self, watch: Supervision) -> None:
         """Sleep until the tree changes, something is due, or somebody wants it stopped."""
-        times = [at for at in (watch.deadline(), self.output.look_at) if at is not None]
+        look_at = None if self._vigil is None else self._vigil.look_at
+        times = [at for at in (watch.deadline(), self.output.look_at, look_at) if at is not None]
         messages = self._inbox.wait(min(times) - clock.monotonic() if times else None)
         now = clock.monotonic()
         for message in messages:

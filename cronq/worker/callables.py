@@ -31,6 +31,8 @@ from cronq.worker.modules import ModuleCache
 from cronq.worker.spool import Log, Spool
 from cronq.worker.supervision import LEFTOVER_GRACE_S, Order, Supervision, Verdict
 from cronq.worker.tree import ProcessTree
+from cronq.worker.trust import LOST
+from cronq.worker.warden import Warden
 
 NUDGE_S = 0.25
 """How often a callable that is to stop gets the signal until it ends; the first that is heeded counts."""
@@ -56,7 +58,14 @@ class CallableAttempt:
     log: Log
 
     def __init__(
-        self, place: Place, *, lock: AttemptLock, spool: Spool, inherited: Mapping[str, str], inbox: Inbox
+        self,
+        place: Place,
+        *,
+        lock: AttemptLock,
+        spool: Spool,
+        inherited: Mapping[str, str],
+        inbox: Inbox,
+        warden: Warden | None = None,
     ) -> None:
         self._place = place
         self._lock = lock
@@ -64,6 +73,7 @@ class CallableAttempt:
         self._environment = _Environment()
         self._inherited = inherited
         self._inbox = inbox
+        self._warden = warden
         self._modules = ModuleCache()
         self._streams = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (0, 1, 2)]
         self._pid = os.getpid()
@@ -83,6 +93,8 @@ class CallableAttempt:
         self.masker = NO_SECRETS
         self.log = Log(self._place, claim.key, claim.worker)
         try:
+            if self._warden is not None:
+                self._warden.start()
             lock_fd = self._lock.take(claim.key)
         except OSError as error:
             return endings.end_of_spawn_error(claim, error, now=clock.now_us())
@@ -91,7 +103,7 @@ class CallableAttempt:
             self._lock.name(
                 Hint(begun.pid, begun.pid, self._start_ticks, boot_id, begun.monotonic, claim.key, begun.at)
             )
-            with self._surroundings(claim, begun):
+            with self._surroundings(claim, begun), self._watched(claim, begun):
                 return self._execute(claim, begun)
         except EnvironmentFileError as error:
             return endings.end_unstarted(claim, f"env_error: {error}", now=clock.now_us())
@@ -116,6 +128,19 @@ class CallableAttempt:
         self.is_soiled = threading.active_count() > 1
         survivors = _end_children()
         return endings.end_of_process(claim, begun, exit_, verdict=verdict, survivors=survivors)
+
+    @contextlib.contextmanager
+    def _watched(self, claim: Claim, begun: Begun) -> Iterator[None]:
+        """Let the warden watch over it, if there is one."""
+        if self._warden is None:
+            yield
+            return
+        self._warden.watch(claim, begun)
+        try:
+            yield
+        finally:
+            # A callable that closed what it does not own has closed the way to the warden, too.
+            self.is_soiled = not self._warden.dismiss() or self.is_soiled
 
     # The call
 
@@ -187,6 +212,8 @@ class CallableAttempt:
         if self._timed_out:
             return Verdict(Outcome.TIMEOUT, f"timeout {claim.definition.timeout_s:g}s")
         request = self._request or self._inbox.stop_for(claim.key)
+        if request is None and self._warden is not None and self._warden.has_called():
+            return Verdict(Outcome.ABANDONED, LOST)
         return Verdict(Outcome.CANCELLED, "stopped by SIGTERM" if request is None else request.reason)
 
     # What is around it

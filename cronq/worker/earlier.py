@@ -25,6 +25,7 @@ from cronq.worker.output import output_of, settled
 from cronq.worker.process import STORE_BOUND_S
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
+from cronq.worker.trust import Trust, Vigil
 
 _RECORD_BOUND_S = STORE_BOUND_S + 10.0
 """How long a worker may live that has not begun with its attempt, or has ended it and writes the end."""
@@ -33,7 +34,9 @@ _RECORD_BOUND_S = STORE_BOUND_S + 10.0
 class EarlierAttempt:
     """An attempt that an earlier scheduler began: its worker, or its command alone, may live."""
 
-    def __init__(self, held: Held, place: Place, clock: Clock, groups: WorkerGroups) -> None:
+    def __init__(
+        self, held: Held, place: Place, clock: Clock, groups: WorkerGroups, trust: Trust | None = None
+    ) -> None:
         self._claim = held.claim
         self._attempt = held.attempt
         self._groups = groups
@@ -54,6 +57,8 @@ class EarlierAttempt:
         self._watch = Supervision(
             started, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
         )
+        # The same holds for the trust.
+        self._vigil = None if trust is None else Vigil(trust, self._watch)
         self._pidfds = [
             fd
             for fd in (_pidfd_of(self._worker), None if self._is_callable else _pidfd_of(hint))
@@ -96,9 +101,11 @@ class EarlierAttempt:
         """Return when to step it because of time."""
         has_worker = self._has_worker()
         ladder = None if has_worker else self._watch.deadline()
+        vigil_at = None if has_worker or self._vigil is None else self._vigil.look_at
         # A callable keeps its worker from looking after its output.
         look_at = self._output.look_at if self._is_callable or not has_worker else None
-        return min((at for at in (self._look_at, ladder, look_at) if at is not None), default=None)
+        times = (self._look_at, ladder, vigil_at, look_at)
+        return min((at for at in times if at is not None), default=None)
 
     def step(self) -> AttemptEnd | None:
         """Look who lives; return the end when neither does."""
@@ -115,6 +122,8 @@ class EarlierAttempt:
         if self._asked is not None:
             reason, at_once = self._asked
             (self._watch.kill if at_once else self._watch.stop)(reason, now)
+        if self._vigil is not None:
+            self._vigil.look(now)
         try:
             left = read_left_end(end_file(self._place, self.key))
         except OSError:

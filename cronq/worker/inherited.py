@@ -14,13 +14,20 @@ from cronq.worker.oom import KillCounter
 from cronq.worker.output import output_of, settled
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
+from cronq.worker.trust import Trust, Vigil
 
 
 class InheritedCommand:
     """A command whose worker was killed, and whose parent is now this process."""
 
     def __init__(
-        self, claim: Claim, begun: Begun | None, place: Place, clock: Clock, oom: KillCounter
+        self,
+        claim: Claim,
+        begun: Begun | None,
+        place: Place,
+        clock: Clock,
+        oom: KillCounter,
+        trust: Trust | None = None,
     ) -> None:
         self._claim = claim
         self._begun = begun
@@ -32,6 +39,7 @@ class InheritedCommand:
         self._watch = Supervision(
             started, timeout_s=definition.timeout_s, kill_after_s=definition.kill_after_s
         )
+        self._vigil = None if trust is None else Vigil(trust, self._watch)
         self._tree: ProcessTree | None = None
         self._rest: ProcessTree | None = None
         self._pid = 0
@@ -64,7 +72,9 @@ class InheritedCommand:
         """Return when to step it because of time."""
         # The leftovers of the command are not watched one by one.
         is_watched = self._tree is not None and self._pidfd is not None and self._exit is None
-        times = (self._watch.deadline(), self._output.look_at, None if is_watched else self._look_at)
+        vigil_at = None if self._vigil is None else self._vigil.look_at
+        look_at = None if is_watched else self._look_at
+        times = (self._watch.deadline(), self._output.look_at, vigil_at, look_at)
         return min((at for at in times if at is not None), default=None)
 
     def step(self) -> AttemptEnd | None:
@@ -72,6 +82,8 @@ class InheritedCommand:
         now = self._clock.monotonic()
         self._look_at = now + SEARCH_AGAIN_S
         self._output.look(now)
+        if self._vigil is not None:
+            self._vigil.look(now)
         end = self._step(now)
         return None if end is None else settled(end, self._output)
 

@@ -206,8 +206,10 @@ def reap_children() -> bool:
     return True
 
 
-def become_subreaper() -> bool:
+def become_subreaper(*, is_one: bool = True) -> bool:
     """Let orphaned descendants become children of this process; return whether the kernel can do that.
+
+    Not `is_one`: let those that come be somebody else's again.
 
     Elsewhere than on Linux they go to pid 1: a command whose worker was killed ends `abandoned`, and a
     process that left its job's process group is out of reach.
@@ -216,7 +218,7 @@ def become_subreaper() -> bool:
         return False
     import ctypes
 
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(is_one), 0, 0, 0) == 0)
 
 
 def processors() -> int:

@@ -104,6 +104,13 @@ def living_workers(place: Place) -> list[str]:
     return [path.stem for path in place.attempts.glob("*.worker") if _is_locked(path)]
 
 
+def is_deserted(place: Place) -> bool:
+    """Return whether no worker lives, and nothing that one has begun."""
+    return not any(
+        _is_locked(path) for kind in ("worker", "attempt") for path in place.attempts.glob(f"*.{kind}")
+    )
+
+
 def is_outside_stopped(holder: str) -> bool:
     """Return whether one that waits was stopped, as by Ctrl-Z; False where that is not known."""
     info = kernel.process_info(int(holder.partition("-")[0]))

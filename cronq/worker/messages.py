@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import pickle
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cronq.model import (
@@ -32,6 +33,7 @@ class WorkerSetup(NamedTuple):
 
     Attributes:
         most_attempts: After so many it leaves, to be replaced by a fresh one.
+        trust: The file that says how long its attempts may run; None: as long as they like.
     """
 
     name: str
@@ -39,6 +41,7 @@ class WorkerSetup(NamedTuple):
     boot_id: str
     open_files: int
     most_attempts: int
+    trust: Path | None = None
 
 
 class Execute(NamedTuple):

@@ -14,6 +14,7 @@ import selectors
 import signal
 from collections.abc import Collection, Container, Iterable
 from itertools import count
+from pathlib import Path
 from typing import Final
 
 from cronq.clock import Clock
@@ -37,6 +38,7 @@ from cronq.worker.output import output_of, settled
 from cronq.worker.reaper import Reaper
 from cronq.worker.slot import QUICK_S, Phase, Slot, end_of_lost_callable
 from cronq.worker.tickets import TicketBox
+from cronq.worker.trust import LOOK_S, Trust
 
 MAX_STARTING: Final = 2
 """Workers that start at the same time: each costs some 10 ms of processor, which running jobs need too."""
@@ -49,6 +51,8 @@ _CLOSE_BOUND_S = 2.0
 MOST_ATTEMPTS: Final = 5_000
 """Attempts of one worker. Each callable gets an environment of its own, some 500 bytes of it new, and the C
 library never frees a value that setenv(3) was given; besides, callables leak by themselves."""
+_HANGS_S = LOOK_S + 0.25
+"""A worker that has not killed its attempt so long after the trust ended will not. The lease ends later."""
 _ROUNDS = 64
 """How often `poll` looks for more before it returns: a flood must not starve the rest of the scheduler."""
 
@@ -65,6 +69,7 @@ class Pool:
         boot_id: str,
         idle_s: float = 10.0,
         most_attempts: int = MOST_ATTEMPTS,
+        trust: Path | None = None,
     ) -> None:
         """Describe a pool; `start` begins it.
 
@@ -75,6 +80,8 @@ class Pool:
             boot_id: See `kernel.boot_id`.
             idle_s: A worker that was idle for so long leaves, but for one that stays warm.
             most_attempts: A worker that has executed so many leaves.
+            trust: A `TrustFile`. When it has ended, attempts are killed, by their workers if this process
+                is not there to do it. None: they may run for ever.
         """
         self._clock = clock
         self._place = place
@@ -82,6 +89,10 @@ class Pool:
         self._boot_id = boot_id
         self._idle_s = idle_s
         self._most_attempts = most_attempts
+        self._trust_file = trust
+        self._trust = None if trust is None else Trust(trust)
+        self._trust_at = 0.0
+        self._is_trusted = False
         self._slots: dict[str, Slot] = {}
         self._adoptions: dict[AttemptKey, Adoption] = {}
         self._unrecorded: dict[AttemptKey, tuple[AttemptEnd, str]] = {}
@@ -185,6 +196,8 @@ class Pool:
         if self._lacking() > 0 and phases.count(Phase.STARTING) < MAX_STARTING:
             times.append(self._start_at)
         times.append(self._look_again_at)
+        if self._trust is not None and Phase.BUSY in phases:
+            times.append(self._trust_at)
         idle = [slot.since for slot in self._slots.values() if slot.phase is Phase.IDLE]
         if len(idle) > 1:
             times.append(min(idle) + self._idle_s)
@@ -245,7 +258,7 @@ class Pool:
         Returns:
             Whether an end will come: it lives, or more is known of its end than that it is over.
         """
-        attempt = EarlierAttempt(held, self._place, self._clock, self._groups)
+        attempt = EarlierAttempt(held, self._place, self._clock, self._groups, self._trust)
         if not attempt.is_worth_watching():
             attempt.close()
             return False
@@ -299,6 +312,8 @@ class Pool:
             slot.look_after_output(now)
             if slot.next is not None and (slot.is_leaving or now >= slot.since + QUICK_S):
                 self._recall(slot)
+        if self._trust is not None:
+            self._kill_hung(self._trust, now)
         self._dismiss(now)
         self._staff(now)
         reports, self._reports = self._reports, []
@@ -451,7 +466,7 @@ class Pool:
             begun = None
             if slot.start is not None:
                 begun = Begun(slot.start.started_at, slot.started, slot.start.pid)
-            adoption = InheritedCommand(claim, begun, self._place, self._clock, self._oom)
+            adoption = InheritedCommand(claim, begun, self._place, self._clock, self._oom, self._trust)
             if slot.stop_request is not None:
                 adoption.stop(slot.stop_request.reason, at_once=slot.stop_request.at_once)
             self._adopt(adoption)
@@ -538,7 +553,9 @@ class Pool:
     def _launch(self, now: float) -> None:
         name = f"w-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(3)}"
         try:
-            setup = WorkerSetup(name, self._place, self._boot_id, self._open_files, self._most_attempts)
+            setup = WorkerSetup(
+                name, self._place, self._boot_id, self._open_files, self._most_attempts, self._trust_file
+            )
             tickets = TicketBox()
             try:
                 process, pipe = launch(setup, tickets)
@@ -551,6 +568,24 @@ class Pool:
         slot = self._slots[name] = Slot(name, process, pipe, tickets, now)
         self._selector.register(pipe, selectors.EVENT_READ, slot)
         self._selector.register(slot.death_fd, selectors.EVENT_READ, slot)
+
+    def _kill_hung(self, trust: Trust, now: float) -> None:
+        """Kill workers that should have killed their attempts; what those had begun is adopted."""
+        if now < self._trust_at:
+            return
+        left_s = trust.left_s()
+        if left_s > 0:
+            self._is_trusted = True
+            self._trust_at = now + min(left_s, LOOK_S)
+        elif self._is_trusted:
+            self._is_trusted = False
+            self._trust_at = now + _HANGS_S
+        else:
+            self._trust_at = now + LOOK_S
+            for slot in self._slots.values():
+                # One that has begun nothing gives its claim back.
+                if slot.phase is Phase.BUSY and slot.start is not None:
+                    slot.signal(signal.SIGKILL)
 
     def _put_off_starts(self, reason: str) -> None:
         if self._failed_starts == _STARTS_IN_VAIN:

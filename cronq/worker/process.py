@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from cronq import clock, doorbell
 from cronq.errors import StoreError
 from cronq.model import AttemptEnd, AttemptKey, Claim, CommandKind, Outcome
-from cronq.worker import kernel, limits, liveness, oom
+from cronq.worker import endings, kernel, limits, liveness, oom
 from cronq.worker.attempt import CommandAttempt
 from cronq.worker.callables import CallableAttempt
 from cronq.worker.cgroups import WorkerGroups, delegated_group
@@ -34,6 +34,8 @@ from cronq.worker.output import Output
 from cronq.worker.spawning import CAN_SPAWN, seal_descriptors
 from cronq.worker.spool import Spool, put_away
 from cronq.worker.tickets import TicketReader
+from cronq.worker.trust import GRACE_S, LOST, Trust
+from cronq.worker.warden import Warden
 
 STORE_BOUND_S = 60.0
 """How long an orphaned worker tries to reach the store before it leaves a note instead."""
@@ -63,7 +65,9 @@ def worker_main(
     inbox = Inbox(pipe)
     # What a callable forks must not hold the pipe or the lock, or we would seem to live after our death.
     os.register_at_fork(after_in_child=inbox.close_in_child)
-    os.register_at_fork(after_in_child=lambda: os.close(lock_fd))
+    # Once: a child of such a child has the number no more, or for something else.
+    held = [lock_fd]
+    os.register_at_fork(after_in_child=lambda: os.close(held.pop()) if held else None)
     Worker(setup, inbox, TicketReader(tickets)).work()
 
 
@@ -82,8 +86,14 @@ class Worker:
         self._is_sealed = CAN_SPAWN
         self._lock = liveness.AttemptLock(setup.place, setup.name, setup.boot_id)
         self._spool = Spool(setup.place, setup.name)
+        self._trust = None if setup.trust is None else Trust(setup.trust)
         self._callables = CallableAttempt(
-            setup.place, lock=self._lock, spool=self._spool, inherited=self._inherited, inbox=inbox
+            setup.place,
+            lock=self._lock,
+            spool=self._spool,
+            inherited=self._inherited,
+            inbox=inbox,
+            warden=None if self._trust is None else Warden(self._trust, setup.place),
         )
         self._ends: dict[AttemptKey, AttemptEnd] = {}
         self._attempts = 0
@@ -116,6 +126,9 @@ class Worker:
         return not self._is_leaving and self._tickets.take(ticket)
 
     def _execute(self, claim: Claim) -> None:
+        if self._trust is not None and self._trust.left_s() <= GRACE_S:
+            self._refuse(claim)
+            return
         self._lock.before = tuple(self._ends)
         if claim.definition.command.kind is CommandKind.PYTHON:
             self._is_sealed = False
@@ -135,6 +148,7 @@ class Worker:
                 inherited=self._inherited,
                 inbox=self._inbox,
                 oom=self._oom,
+                trust=self._trust,
             )
             end = attempt.execute(self._setup.boot_id)
             output = attempt.output
@@ -145,6 +159,13 @@ class Worker:
         if self._callables.is_soiled or end.survivors or is_worn or not output.is_settled:
             self._is_leaving = True
             self._inbox.send(Leaving())
+        self._inbox.send(end)
+
+    def _refuse(self, claim: Claim) -> None:
+        """Give back a claim that is as good as lost; nothing was started."""
+        delay_s = endings.free_delay_s(claim.run.attempt)
+        end = endings.end_for_free(claim, Outcome.ABANDONED, LOST, now=clock.now_us(), delay_s=delay_s)
+        self._ends[claim.key] = end
         self._inbox.send(end)
 
     def _conclude(self, end: AttemptEnd, output: Output) -> AttemptEnd:

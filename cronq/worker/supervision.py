@@ -85,6 +85,20 @@ class Supervision:
             self.verdict = Verdict(outcome, reason)
             self._terminate(now + self._kill_after_s, Order.TERM_GROUP)
 
+    def distrust(self, reason: str, now: float, left_s: float) -> None:
+        """Begin the ladder because the claim ends; with nothing left, go to its last step, begun or not.
+
+        Args:
+            reason: What the attempt's end says.
+            now: Monotonic seconds.
+            left_s: Until when the tree must be gone.
+        """
+        if self.phase is Phase.RUNNING:
+            self.stop(reason, now, Outcome.ABANDONED)
+            self._deadline = now + max(0.0, min(left_s, self._kill_after_s))
+        if left_s <= 0 and self.phase is not Phase.OVER and self._give_up is None:
+            self._kill(now)
+
     def kill(self, reason: str, now: float) -> None:
         """Go to the last step at once."""
         if self.phase in {Phase.RUNNING, Phase.TERMINATING}:

@@ -41,13 +41,18 @@ FLOORS: dict[str, int] = {
     "cronq.store": 3,
     # Processes; the doorbell lies lower because a worker without a scheduler rings it
     "cronq.doorbell": 3,
+    "cronq.database_clock": 4,
     "cronq.worker": 4,
+    "cronq.wire": 4,
     "cronq.ping_process": 4,
     "cronq.ping_sending": 4,
     # The scheduler, and what it needs around it
     "cronq.pinging": 5,
     "cronq.lock": 5,
     "cronq.waiting": 5,
+    "cronq.seat": 5,
+    "cronq.node": 5,
+    "cronq.node_service": 5,
     "cronq.systemd": 5,
     "cronq.reporter": 5,
     "cronq.scheduler": 5,

@@ -1,8 +1,8 @@
 """A scheduler reduced to its pool: claims what is queued, and tells the test what happens, a line each.
 
-Run as `python -m tests.crash.worker_scheduler DATABASE [--deaf]`. It records starts and ends as the real one
-does, unless it is deaf. A line `adopt` on its standard input makes it look after the running runs of an
-earlier one; `stop` and `kill` stop them; `leave` ends it in order.
+Run as `python -m tests.crash.worker_scheduler DATABASE [--deaf] [--trust=FILE]`. It records starts and ends
+as the real one does, unless it is deaf. A line `adopt` on its standard input makes it look after the running
+runs of an earlier one; `stop` and `kill` stop them; `leave` ends it in order.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def main() -> None:
     store = open_store(place)
     waiting = SystemClock()
     workers: dict[AttemptKey, str] = {}
-    pool = Pool(waiting, place, size=3, boot_id=kernel.boot_id())
+    named = [word.removeprefix("--trust=") for word in sys.argv if word.startswith("--trust=")]
+    trust = Path(named[0]) if named else None
+    pool = Pool(waiting, place, size=3, boot_id=kernel.boot_id(), trust=trust)
     bell = Doorbell(place.bell)
     pool.start()
     waiting.watch(0)

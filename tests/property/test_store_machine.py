@@ -1,22 +1,26 @@
 """Several actors do what they like to one ledger, and die at any moment; what must never happen never does.
 
-Each actor has a connection of its own and acts on what it read some time ago, as processes do. The
+Each actor has a connection of its own and acts on what it read some time ago, as processes do. It may be cut
+off at any statement, also at a COMMIT whose answer it never gets; then it does the same once more. The
 invariants are checked after every step, through a connection that takes no part.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cronq.errors import IllegalTransition, JobExists, JobNotFound
+from cronq.errors import IllegalTransition, JobExists, JobNotFound, StoreUnreachable
 from cronq.model import (
     UNSTARTED,
     AttemptEnd,
@@ -32,8 +36,11 @@ from cronq.model import (
     Usage,
 )
 from cronq.plan import Launch, after_attempt, decide, pass_over
-from cronq.store import DueJob, JobChange, NewJob, Place, RunQuery
-from cronq.store.sqlite import SqliteStore, open_store
+from cronq.store import DueJob, JobChange, NewJob, Place, RunQuery, Store, open_store
+from cronq.store.postgres.address import parse_address
+from tests.postgres import faults
+from tests.postgres.conftest import postgres as postgres
+from tests.postgres.server import Server
 from tests.unit.store.builders import definition
 from tests.unit.test_plan import BASE, EVERY_MINUTE, MINUTE
 
@@ -54,12 +61,37 @@ policies = st.fixed_dictionaries(
 )
 
 
+class Death(BaseException):
+    """An actor is killed here; no Exception, so that nothing in the product can catch it."""
+
+
+def mortal(act: Callable[..., None]) -> Callable[..., None]:
+    """Let an actor that was cut off while it acted act once more: what it did must be safe to repeat."""
+
+    @functools.wraps(act)
+    def acting(self: Ledger, actor: int, **values: Any) -> None:
+        try:
+            act(self, actor, **values)
+        except Death:
+            self.stores[actor].close()
+            self.stores[actor] = self.connect()
+        except StoreUnreachable:
+            pass  # it lives, and its store connects again by itself
+        else:
+            return
+        self.learn()
+        act(self, actor, **values)
+
+    return acting
+
+
 class Ledger(RuleBasedStateMachine):
+    """A ledger in an SQLite file."""
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        path = Path(self.folder.name)
-        self.place = Place(path / "cronq.db", path / "logs", "test")
+        self.place = self.make_place(Path(self.folder.name))
         self.onlooker = self.connect()
         self.stores = [self.connect() for _ in range(ACTORS)]
         self.seen: list[list[DueJob]] = [[] for _ in range(ACTORS)]
@@ -71,8 +103,35 @@ class Ledger(RuleBasedStateMachine):
         self.most: dict[int, int] = {}
         self.first_fire: dict[int, Micros] = {}
 
-    def connect(self) -> SqliteStore:
+    def make_place(self, folder: Path) -> Place:
+        return Place(folder / "cronq.db", folder / "logs", "test")
+
+    def connect(self) -> Store:
         return open_store(self.place, create=True, environ={})
+
+    def doom(self, store: Any, statements: int, how: str) -> None:
+        """Let a process be killed just before one of its next statements, or just after it."""
+        execute = store._db.execute
+        numbers = itertools.count()
+
+        def last_execute(*args: Any) -> Any:
+            if next(numbers) != statements:
+                return execute(*args)
+            if how == "answer":
+                execute(*args)
+            raise Death
+
+        store._db.execute = last_execute
+
+    def learn(self) -> None:
+        """Take note of what an actor did who was cut off before it could say so."""
+        for overview in self.onlooker.overviews(recent=0):
+            job = overview.job
+            assert job.definition.max_running is not None
+            self.most[job.id] = max(self.most.get(job.id, 0), job.definition.max_running)
+            first = EVERY_MINUTE.next_us(job.created_at)
+            assert first is not None
+            self.first_fire.setdefault(job.id, first)
 
     def teardown(self) -> None:
         for store in (self.onlooker, *self.stores):
@@ -83,9 +142,10 @@ class Ledger(RuleBasedStateMachine):
 
     @initialize(fields=policies)
     def begin(self, fields: dict[str, Any]) -> None:
-        self.add(0, "a", fields)
+        self.add(0, name="a", fields=fields)
 
     @rule(actor=actors, name=names, fields=policies)
+    @mortal
     def add(self, actor: int, name: str, fields: dict[str, Any]) -> None:
         first = EVERY_MINUTE.next_us(self.now)
         assert first is not None
@@ -97,6 +157,7 @@ class Ledger(RuleBasedStateMachine):
         self.first_fire[job.id] = first
 
     @rule(actor=actors, name=names)
+    @mortal
     def trigger(self, actor: int, name: str) -> None:
         try:
             (run,) = self.stores[actor].trigger([name], now=self.now)
@@ -105,6 +166,7 @@ class Ledger(RuleBasedStateMachine):
         assert run.state is State.QUEUED
 
     @rule(actor=actors, pick=picks)
+    @mortal
     def cancel(self, actor: int, pick: int) -> None:
         run = self.some_run(pick)
         if run is None:
@@ -117,6 +179,7 @@ class Ledger(RuleBasedStateMachine):
             assert after.state is (State.DONE if run.state is State.QUEUED else State.RUNNING)
 
     @rule(actor=actors, pick=picks)
+    @mortal
     def retry(self, actor: int, pick: int) -> None:
         run = self.some_run(pick)
         if run is None:
@@ -133,6 +196,7 @@ class Ledger(RuleBasedStateMachine):
     @rule(
         actor=actors, name=names, what=st.sampled_from(["pause", "resume", "remove", "set"]), fields=policies
     )
+    @mortal
     def change(self, actor: int, name: str, what: str, fields: dict[str, Any]) -> None:
         """Change a job as this actor saw it last, which may be long ago."""
         due = next((due for due in self.seen[actor] if due.job.name == name), None)
@@ -167,6 +231,7 @@ class Ledger(RuleBasedStateMachine):
         self.now += minutes * MINUTE
 
     @rule(actor=actors)
+    @mortal
     def look(self, actor: int) -> None:
         store = self.stores[actor]
         self.seen[actor] = store.due([overview.job.name for overview in store.overviews()])
@@ -177,6 +242,7 @@ class Ledger(RuleBasedStateMachine):
         ]
 
     @rule(actor=actors)
+    @mortal
     def launch(self, actor: int) -> None:
         """Launch what this actor decided when it looked last; perhaps it did so already."""
         for run in self.stores[actor].launch(self.planned[actor], now=self.now):
@@ -190,6 +256,7 @@ class Ledger(RuleBasedStateMachine):
         self.launch(actor)
 
     @rule(actor=actors, count=st.integers(1, 4))
+    @mortal
     def claim(self, actor: int, count: int) -> None:
         store = self.stores[actor]
         possible = store.claimable(self.now, limit=count)
@@ -199,12 +266,14 @@ class Ledger(RuleBasedStateMachine):
 
     @precondition(lambda self: self.claims)
     @rule(actor=actors, pick=picks)
+    @mortal
     def start(self, actor: int, pick: int) -> None:
         claim = self.claims[pick % len(self.claims)]
         self.stores[actor].record([AttemptStart(claim.key, 99, self.now)], [])
 
     @precondition(lambda self: self.claims)
     @rule(actor=actors, pick=picks, outcome=outcomes, may_retry=st.sampled_from([True, True, False]))
+    @mortal
     def finish(self, actor: int, pick: int, outcome: Outcome, may_retry: bool) -> None:
         """Report an end, perhaps of an attempt that is over since long."""
         claim = self.claims[pick % len(self.claims)]
@@ -234,9 +303,15 @@ class Ledger(RuleBasedStateMachine):
         self.seen[actor] = []
         self.planned[actor] = []
 
+    @rule(actor=actors, statements=st.integers(0, 15), how=st.sampled_from(faults.KINDS))
+    def be_doomed(self, actor: int, statements: int, how: str) -> None:
+        """Be cut off at one of the next statements."""
+        self.doom(self.stores[actor], statements, how)
+
     @rule(actor=actors)
     def crash_inside_a_transaction(self, actor: int) -> None:
-        db = self.stores[actor]._db
+        self.crash(actor)  # whatever it was doomed to
+        db: Any = self.stores[actor]._db  # type: ignore[attr-defined]
         db.execute("BEGIN IMMEDIATE")
         db.execute("UPDATE job SET next_fire_at = NULL, revision = revision + 1")
         db.execute("DELETE FROM attempt")
@@ -282,8 +357,9 @@ class Ledger(RuleBasedStateMachine):
     def running_runs_are_held_by_exactly_one_attempt(self) -> None:
         held = [held.claim.key for held in self.onlooker.held()]
         assert held == [(run.id, run.attempt) for run in self.all_runs() if run.state is State.RUNNING]
-        open_attempts = self.onlooker._db.execute("SELECT run_id, attempt FROM attempt WHERE outcome IS NULL")
-        assert sorted(open_attempts.fetchall()) == held
+        db: Any = self.onlooker._db  # type: ignore[attr-defined]
+        open_attempts = db.execute("SELECT run_id, attempt FROM attempt WHERE outcome IS NULL").fetchall()
+        assert sorted(open_attempts) == held
 
     def all_runs(self) -> list[Run]:
         return [run for run, _ in reversed(self.onlooker.runs(RunQuery(limit=10_000)))]
@@ -305,6 +381,25 @@ def watermark(job: Job) -> tuple[int, Micros | None, Micros | None]:
     return job.revision, job.next_fire_at, job.paused_at
 
 
+class ServedLedger(Ledger):
+    """A ledger in PostgreSQL; the examples share a schema, which each finds empty."""
+
+    server: ClassVar[Server]
+
+    def make_place(self, folder: Path) -> Place:
+        address = parse_address(f"{self.server.url}&schema=machine", "test")
+        place = Place(folder / "node", folder / "logs", "test", address=address)
+        store = open_store(place, create=True, environ={})
+        for table in ("hold", "attempt", "run", "definition", "job", "lock", "calendar", "fact"):
+            where = " WHERE name <> 'format'" if table == "fact" else ""
+            store._db.execute(f"DELETE FROM {table}{where}")  # type: ignore[attr-defined]
+        store.close()
+        return place
+
+    def doom(self, store: Any, statements: int, how: str) -> None:
+        faults.doom(store._db, statements, how)
+
+
 TestLedger = Ledger.TestCase
 TestLedger.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 
@@ -312,3 +407,17 @@ TestLedger.settings = settings(max_examples=60, stateful_step_count=50, deadline
 @pytest.mark.slow
 class TestLedgerAtLength(Ledger.TestCase):  # type: ignore[misc,valid-type]
     settings = settings(max_examples=800, stateful_step_count=80, deadline=None)
+
+
+class TestServedLedger(ServedLedger.TestCase):  # type: ignore[misc,valid-type]
+    settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+
+    @pytest.fixture(autouse=True)
+    def serve(self, postgres: Server) -> None:
+        ServedLedger.server = postgres
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+class TestServedLedgerAtLength(TestServedLedger):
+    settings = settings(max_examples=400, stateful_step_count=80, deadline=None)

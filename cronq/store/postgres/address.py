@@ -37,6 +37,10 @@ class Address(NamedTuple):
     shown: str = ""
     listens: bool = True
 
+    def __repr__(self) -> str:
+        """Return what may stand in a log."""
+        return f"Address({self.shown!r})"
+
     @property
     def key(self) -> str:
         """A short name for what belongs to this ledger on a host; the same from all ways to write it."""
@@ -61,14 +65,14 @@ def parse_address(text: str, rule: str) -> Address:
     try:
         parts = urlsplit(text)
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        _ = parts.port if "," not in parts.netloc else None
+        _check_hosts(parts.netloc)
     except ValueError as error:
         raise UsageError(f"{rule} is not the address of a database", hint=_FORM) from error
     if re.search("%(?![0-9A-Fa-f]{2})|%00", text):
         # libpq would repeat the word that it stands in.
         raise UsageError(f"{rule} holds a `%` that begins no character", hint="write it as %25 in a password")
-    if parts.fragment:
-        raise UsageError(f"{rule} holds a `#`", hint="write it as %23 in a password")
+    if parts.fragment or "@" in parts.path:
+        raise UsageError(f"{rule} is cut short by a `#`, `?` or `/`", hint="in a password: %23, %3F, %2F")
     ours = {name: value for name, value in pairs if name in _OURS}
     schema = ours.get("schema", DEFAULT_SCHEMA)
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
@@ -88,6 +92,12 @@ def parse_address(text: str, rule: str) -> Address:
 
 
 _FORM = "postgresql://user@host:5432/name; the password belongs into ~/.pgpass or PGPASSWORD"
+
+
+def _check_hosts(netloc: str) -> None:
+    """Raise ValueError unless each host has a port, or none: else a password may pass for one."""
+    for host in netloc.rpartition("@")[2].split(","):
+        _ = urlsplit(f"//{host}").port
 
 
 def _without_password(netloc: str) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -29,20 +29,29 @@ PORT = 5432
 NO_PROCESS = 2**31 - 1
 """A process id that no system gives out."""
 
+ROOT = Path("/")
+"""Where programs run: the caller's folder may be closed to the server's user."""
+
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "port": str(PORT),
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A file for each day of the week: what is logged has a bound.
-    "logging_collector": "on",
-    "log_directory": "log",
-    "log_filename": "server-%a.log",
-    "log_rotation_age": "1d",
-    "log_rotation_size": "0",
-    "log_truncate_on_rotation": "on",
+    # Errors are told to the client, who reports them; all of them here would fill the disk.
+    "log_min_messages": "log",
+    "log_checkpoints": "off",
 }
+"""Given at each start, so that no file of PostgreSQL's is changed, and a later cronq can change them."""
+
+LONGEST_LOG = 1_000_000
+"""Bytes; a longer one is set aside at the next start."""
+
+HELD = ("already exists", "still in use")
+"""What a start says that another server, or what is left of one, stands in the way of."""
+
+HELD_FOR = 10.0
+"""Seconds that the processes of a dead server have to notice it."""
 
 
 class Owner(NamedTuple):
@@ -85,9 +94,18 @@ class Cluster(NamedTuple):
     programs: Path
     owner: Owner | None = None
 
-    def make(self, settings: Mapping[str, str] = SETTINGS) -> None:
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.data / "server.log"
+
+    def tidy(self) -> None:
+        """Remove what was left of a folder in the making; nobody makes one now."""
+        for path in self.data.parent.glob(f"{self.data.name}.new-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def make(self) -> None:
         """Make the data folder, whole or not at all; there is none yet. Raises: StoreError."""
-        _remove_unfinished(self.data)
         unfinished = Path(tempfile.mkdtemp(prefix=f"{self.data.name}.new-", dir=self.data.parent))
         self.give(unfinished)
         self.run(
@@ -95,14 +113,11 @@ class Cluster(NamedTuple):
             # Texts sort as bytes, as they do in SQLite.
             *("--encoding=UTF8", "--no-locale", "--no-instructions"),
         )
-        lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
-        with (unfinished / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write(f"\n# cronq\n{lines}")
         # `initdb` cannot name a database; the server, alone in one process, can make one.
-        self.run(
-            "postgres", "--single", "-D", str(unfinished), "postgres", text=f"CREATE DATABASE {DATABASE}\n"
-        )
+        statement = f"CREATE DATABASE {DATABASE}\n"
+        self.run("postgres", "--single", "-D", str(unfinished), "postgres", text=statement)
         unfinished.rename(self.data)
+        _sync(self.data.parent)
 
     def start(self, sockets: Path, *options: str, seconds: float = 60.0) -> Postmaster:
         """Start the server, or find it; return it when it takes connections.
@@ -116,38 +131,52 @@ class Cluster(NamedTuple):
             StoreError: It cannot be started.
             StoreBusy: It took too long.
         """
-        words = " ".join(["-k", f"'{sockets}'", *(f"-c {option}" for option in options)])
-        end = clock.monotonic() + seconds
-        failure: StoreError | None = None
-        while clock.monotonic() < end:
+        begin = clock.monotonic()
+        while (passed := clock.monotonic() - begin) < seconds:
             if (found := look(self.data)) is not None:
                 return found
-            if (left := read_postmaster(self.data)) is not None and is_alive(left, self.data):
-                if not answers(left) and not left.socket.exists() and left.status == "ready":
-                    # Somebody removed its socket: nobody can reach it any more, and there cannot be a second.
+            left = read_postmaster(self.data)
+            if left is not None and is_alive(left, self.data):
+                if left.status == "ready" and not left.socket.exists():
+                    # Somebody removed its socket: nobody can reach it, and there cannot be a second.
                     self.stop()
                 clock.sleep(0.05)
                 continue
             if left is not None:
-                disown(self.data)
-            if failure is not None:
-                # What its dead predecessor left may take a moment to end: a start is tried more than once.
-                if clock.monotonic() > end - seconds + 10.0:
-                    raise failure
-                clock.sleep(0.25)
-            failure = None
+                disown(self.data, left)
             try:
-                self.run(
-                    *("pg_ctl", "start", "-w", "-t", str(int(seconds)), "-s", "-D", str(self.data)),
-                    *("-l", str(self.data / "start.log"), "-o", words),
-                    seconds=seconds + 5.0,
-                )
+                self._start_once(sockets, options, seconds)
             except StoreError as error:
-                failure = _with_log(error, self.data / "start.log")
-        raise failure or StoreBusy(
+                if passed > HELD_FOR or not any(word in line for word in HELD for line in error.details):
+                    raise
+                clock.sleep(0.25)
+        raise StoreBusy(
             f"the PostgreSQL server in {self.data} is not ready after {seconds:g} s",
-            hint=f"look at its log: {self.data / 'log'}",
+            hint=f"look at its log: {self.log}",
         )
+
+    def _start_once(self, sockets: Path, options: tuple[str, ...], seconds: float) -> None:
+        before = self.log.stat().st_size if self.log.exists() else 0
+        if before > LONGEST_LOG:
+            self.log.replace(self.log.with_suffix(".log.1"))
+            before = 0
+        settings = (
+            *(f"{name}={value}" for name, value in SETTINGS.items()),
+            *options,
+            _sign_of(self.data),
+        )
+        words = ["-k", str(sockets), *(word for setting in settings for word in ("-c", setting))]
+        try:
+            self.run(
+                *("pg_ctl", "start", "-w", "-t", str(int(seconds)), "-s"),
+                # It gives these two to a shell, in double quotes: a `$` in a folder's name would be lost.
+                *("-D", self.data.name, "-l", f"{self.data.name}/{self.log.name}", "-o", shlex.join(words)),
+                cwd=self.data.parent,
+                seconds=seconds + 5.0,
+            )
+        except StoreError as error:
+            details = _lines_from(self.log, before)
+            raise StoreError(error.message, hint=f"its log: {self.log}", details=details) from error
 
     def stop(self, mode: str = "fast", *, seconds: float = 60.0) -> None:
         """Stop the server, if it runs, and wait for its end.
@@ -173,10 +202,13 @@ class Cluster(NamedTuple):
             os.chown(path, self.owner.uid, self.owner.gid)
         path.chmod(0o700)
 
-    def run(self, program: str, *arguments: str, text: str = "", seconds: float = 120.0) -> str:
+    def run(
+        self, program: str, *arguments: str, text: str = "", cwd: Path = ROOT, seconds: float = 120.0
+    ) -> str:
         """Run one of PostgreSQL's programs as the server's user; return its output. Raises: StoreError."""
         try:
-            done = run_as(self.owner, str(self.programs / program), *arguments, text=text, seconds=seconds)
+            words = (str(self.programs / program), *arguments)
+            done = run_as(self.owner, *words, text=text, cwd=cwd, seconds=seconds)
         except subprocess.TimeoutExpired as error:
             raise StoreBusy(f"{program} did not end within {seconds:g} s") from error
         except OSError as error:
@@ -188,7 +220,7 @@ class Cluster(NamedTuple):
 
 
 def run_as(
-    owner: Owner | None, *words: str, text: str = "", seconds: float = 120.0
+    owner: Owner | None, *words: str, text: str = "", cwd: Path = ROOT, seconds: float = 120.0
 ) -> subprocess.CompletedProcess[str]:
     """Run a program in a clean environment. Raises: OSError, subprocess.TimeoutExpired."""
     # Of `PG…` nothing may come from the caller: PGPORT and PGDATA would change what the programs do.
@@ -198,8 +230,7 @@ def run_as(
         user=None if owner is None else owner.uid,
         group=None if owner is None else owner.gid,
         extra_groups=None if owner is None else [],
-        # The caller's folder may be closed to the server's user, and it must not be kept busy.
-        cwd="/",
+        cwd=cwd,
         umask=0o077,
         env=environ | {"LC_ALL": "C"},
         input=text,
@@ -256,30 +287,42 @@ def is_alive(found: Postmaster, data: Path) -> bool:
     except OSError:
         # Without /proc there is no telling; a server with the same number would refuse to start beside it.
         return not Path("/proc/self").exists() or answers(found)
-    return os.fsencode(data) in words
+    return os.fsencode(_sign_of(data)) in words
 
 
-def disown(data: Path) -> None:
-    """Let a dead server's pid file name no process, so that a number used anew does not stop the next server.
+def _sign_of(data: Path) -> str:
+    """Return the word among a server's arguments that nobody else's process has."""
+    return f"data_directory={data}"
 
-    The file stays: the next server looks there whether parts of the dead one still live.
+
+def disown(data: Path, dead: Postmaster) -> None:
+    """Let a dead server's files name no process: a number used anew would stop the next server.
+
+    The pid file stays: by it the next server finds out whether parts of the dead one still live.
     """
-    path = data / "postmaster.pid"
-    with contextlib.suppress(OSError), path.open("r+b") as file:
-        rest = file.read().partition(b"\n")[2]
-        file.seek(0)
-        file.write(str(NO_PROCESS).encode() + b"\n" + rest)
-        file.truncate()
+    dead.socket.with_name(dead.socket.name + ".lock").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        # Root writes in a folder of another user here: no link may lead it elsewhere.
+        fd = os.open(data / "postmaster.pid", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "r+b") as file:  # noqa: PTH123 - of a descriptor
+            if os.fstat(fd).st_nlink == 1:
+                rest = file.read().partition(b"\n")[2]
+                file.seek(0)
+                file.write(str(NO_PROCESS).encode() + b"\n" + rest)
+                file.truncate()
 
 
-def _remove_unfinished(data: Path) -> None:
-    for path in data.parent.glob(f"{data.name}.new-*"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _with_log(error: StoreError, log: Path) -> StoreError:
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _lines_from(log: Path, offset: int) -> tuple[str, ...]:
+    try:
+        text = log.read_bytes()[offset:].decode(errors="replace")
     except OSError:
-        return error
-    return StoreError(error.message, hint=f"its log: {log}", details=tuple(lines[-3:]))
+        return ()
+    return tuple(text.strip().splitlines()[-5:])

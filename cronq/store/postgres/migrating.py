@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cronq.errors import StoreMissing, StoreTooNew
 from cronq.store.postgres.connection import MIGRATIONS, SCHEMA_VERSION, Connection
+from cronq.store.postgres.messages import put_expression
+from cronq.store.postgres.procrastinate_schema import install, upgrade
 
 
 def version_of(connection: Connection) -> int | None:
@@ -62,6 +64,11 @@ def migrate(connection: Connection) -> tuple[int | None, int]:
         _refuse_newer(before or 0, connection.address.shown)
         for number in range((before or 0) + 1, SCHEMA_VERSION + 1):
             connection.plain((MIGRATIONS / f"{number:04d}.sql").read_text(encoding="utf-8"))
+        if before is None:
+            install(connection.raw, schema)
+            connection.plain(_wire())
+        else:
+            upgrade(connection.raw, schema)
         connection.plain(
             "INSERT INTO fact (name, value) VALUES ('format', %s)"
             " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -73,6 +80,12 @@ def migrate(connection: Connection) -> tuple[int | None, int]:
             connection.execute("ROLLBACK")
         raise
     return before, SCHEMA_VERSION
+
+
+def _wire() -> str:
+    queue = "coalesce((SELECT job.queue FROM job WHERE job.id = job_id), 'default')"
+    text = (MIGRATIONS / "wire.sql").read_text(encoding="utf-8")
+    return text.replace("{put}", put_expression("run_id", queue, "priority"))
 
 
 def _refuse_newer(version: int, shown: str) -> None:

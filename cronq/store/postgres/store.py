@@ -17,18 +17,20 @@ from cronq.store.location import Place
 from cronq.store.postgres.address import Address
 from cronq.store.postgres.connection import Connection
 from cronq.store.postgres.migrating import require_schema
+from cronq.store.postgres.nodes import NodeSide
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
-from cronq.store.sqlite_scheduler import SchedulerSide
 
 _PAGE = 64
 """Runs that are read at a time to find those that may start."""
 
-# Claim. Index run_queue gives the order; a page after a row of the one before.
+# Claim. Index run_queue gives the order; a page after a row of the one before. LATERAL, and OFFSET 0: it
+# cannot be guessed how many rows the queues leave, and for a bad guess it would read all jobs and sort
+# the whole queue.
 _QUEUED = f"""
 SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
     {queries.RUN_COLUMNS}
-{queries.RUN_FROM}
+FROM run r CROSS JOIN LATERAL (SELECT * FROM job WHERE job.id = r.job_id OFFSET 0) j
 WHERE r.state = 'queued' AND r.available_at <= %(now)s AND r.job_id <> ALL(%(full)s)
     AND (-r.priority, r.available_at, r.id) > (%(priority)s, %(available_at)s, %(id)s)
     AND (j.paused_at IS NULL OR r.trigger = 'manual')
@@ -57,7 +59,7 @@ def open_postgres(address: Address, place: Place, *, create: bool = False) -> Po
     return PostgresStore(connection, place)
 
 
-class PostgresStore(HistorySide, SchedulerSide, RetentionSide):
+class PostgresStore(HistorySide, NodeSide, RetentionSide):
     """`cronq.store.base.Store` on one connection to PostgreSQL.
 
     Attributes:

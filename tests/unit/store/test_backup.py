@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ from cronq.store.backup import inspect_copy, put_back
 from cronq.store.sqlite import open_store
 from cronq.store.swapping import draft_for, stray_drafts
 from tests.unit.store.builders import NOW, add, done_run, pause
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[Store]:
+    """A store in a file: servers have copies of their own kind."""
+    store = open_store(place, create=True, environ={})
+    yield store
+    store.close()
 
 
 @pytest.fixture

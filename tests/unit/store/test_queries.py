@@ -40,7 +40,7 @@ WALKS: dict[str, set[str]] = {
     "JOB_LIST": ALL_JOBS,
     "JOB_NAMES": ALL_JOBS,
     "PAST_IDS": {"SCAN job"},
-    "PAST_SUCCESS": {"SCAN (subquery-1)"},  # ten rows
+    "PAST_SUCCESS": {"SCAN newest"},  # ten rows
     "PAST_MISJUDGED": {"SCAN json_each VIRTUAL TABLE INDEX 1:"},  # lists that are given
     "CALENDAR_LIST": {"SCAN calendar"},  # a handful of rows
     "LOCK_LIST": {"SCAN lock"},

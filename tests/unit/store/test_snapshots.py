@@ -7,19 +7,19 @@ from collections.abc import Callable
 import pytest
 
 from cronq.model import State
-from cronq.store import Store, open_store
-from cronq.store.location import Place
+from cronq.store import Store
 from tests.unit.store.builders import NOW, add, claim_one, finish, pause, start
+from tests.unit.store.conftest import OpenStore
 
 
 @pytest.fixture
 def between(
-    store: Store, place: Place, monkeypatch: pytest.MonkeyPatch
+    store: Store, another: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Callable[[Store], None]], list[int]]:
     """Let somebody else do something after the first statement of what is asked next."""
 
     def arrange(action: Callable[[Store], None]) -> list[int]:
-        other = open_store(place, environ={})
+        other = another()
         ask, asked = store._all, list[int]()  # type: ignore[attr-defined]
 
         def asking(query: str, values: object = ()) -> object:

@@ -112,6 +112,7 @@ CREATE TABLE run (
 -- The negative priority: then a page can begin after a row, which compares all three one way.
 CREATE INDEX run_queue ON run ((-priority), available_at, id, job_id) WHERE state = 'queued';
 CREATE INDEX run_available ON run (available_at) WHERE state = 'queued';
+CREATE INDEX run_unsent ON run (available_at) WHERE state = 'queued' AND wire IS NULL;
 CREATE INDEX run_waiting ON run (job_id) WHERE state = 'queued';
 CREATE INDEX run_running ON run (job_id) WHERE state = 'running';
 CREATE INDEX run_in_hand ON run (node) WHERE state = 'running';
@@ -226,6 +227,12 @@ CREATE FUNCTION cronq_in_hand() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.state = 'running' AND OLD.state = 'queued' THEN
         NEW.node := nullif(current_setting('cronq.node', true), '')::bigint;
+        -- Nobody would look after what a node claims that was given up: checked here, while nobody else writes.
+        IF NEW.node IS NOT NULL AND NOT EXISTS (SELECT 1 FROM node WHERE id = NEW.node
+            AND stopped_at IS NULL AND lost_at IS NULL AND lease_until > cronq_now())
+        THEN
+            RAISE EXCEPTION 'the lease of this node has ended' USING ERRCODE = 'CQ001';
+        END IF;
         NEW.wire := NULL;
     ELSIF NEW.state <> 'running' THEN
         NEW.node := NULL;

@@ -1,0 +1,98 @@
+"""A node's folder on its host: taken by a lock, so that a node finds what the one before it left there.
+
+The first free one is taken: a node that is started again after it was killed sits where it sat, and looks
+after the attempts that go on there.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from cronq import lock
+from cronq.errors import SchedulerRunning, StoreFull
+from cronq.store import Place
+from cronq.store.postgres.address import Address
+from cronq.store.postgres.location import ledger_folder, seat_of
+from cronq.worker import liveness
+from cronq.worker.files import FILE_MODE
+
+MOST = 1000
+"""Nodes of one ledger on one host; more is a loop that went wrong."""
+_NAME = "name"
+
+
+class Seat(NamedTuple):
+    """A seat that is taken, as long as `hold` is not released.
+
+    Attributes:
+        name: The same for all that ever sit here, and for nobody anywhere else.
+    """
+
+    name: str
+    place: Place
+    hold: lock.Hold
+
+
+def take_seat(address: Address, rule: str, environ: Mapping[str, str]) -> Seat:
+    """Take the first seat that is free. Raises: StoreFull, StoreUntrusted."""
+    folder = ledger_folder(address, environ)
+    for number in range(1, MOST + 1):
+        place = seat_of(address, rule, number, environ)
+        try:
+            place.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreFull(f"cannot make the folder {place.database.parent}: {error.strerror}") from error
+        try:
+            hold = lock.hold(place.lock)
+        except SchedulerRunning:
+            continue
+        try:
+            return Seat(f"{_name_of(folder)}/{number}", place, hold)
+        except OSError as error:
+            hold()
+            raise StoreFull(f"cannot use the folder {folder}: {error.strerror}") from error
+    raise StoreFull(f"{MOST} nodes live on this host already")
+
+
+def is_deserted(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:
+    """Return whether neither a node nor anything that it began lives in a seat; asks the kernel.
+
+    False for the seats of other users, and of other folders: nobody here knows who sits there.
+    """
+    folder, _, number = name.partition("/")
+    try:
+        if folder != _name_of(ledger_folder(address, environ)):
+            return False
+    except OSError:
+        return False
+    place = seat_of(address, rule, int(number), environ)
+    return not lock.is_held(place.lock) and liveness.is_deserted(place)
+
+
+def _name_of(folder: Path) -> str:
+    """Return what a folder of seats is called, which is made up when it is first asked.
+
+    The name of the host is not enough: each of its users has a folder, and two hosts may have one name.
+
+    Raises:
+        OSError: It can be neither read nor written.
+    """
+    path = folder / _NAME
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        name = secrets.token_hex(8)
+        draft = folder / f"{_NAME}.{name}"
+        draft.write_text(f"{name}\n", encoding="ascii")
+        draft.chmod(FILE_MODE)
+        try:
+            os.link(draft, path)  # one of those who try at once succeeds
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return path.read_text(encoding="ascii").strip()

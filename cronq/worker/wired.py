@@ -1,0 +1,118 @@
+"""Workers that claim only as many runs as the node holds permits for: messages of the wire.
+
+A permit that a run was claimed with is kept until the run has ended, and tries the next claim then; one with
+which there is nothing to claim is given back. So a message is held where a worker is, never where none is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from cronq.clock import Clock
+from cronq.database_clock import DatabaseClock
+from cronq.model import AttemptKey, Claim
+from cronq.worker.base import Report, Trouble
+from cronq.worker.shifted import ShiftedPool
+
+
+class Wire(Protocol):
+    """The permits in hand; `cronq.wire.receiver.Receiver`."""
+
+    @property
+    def held(self) -> int:
+        """Permits in hand, used or not."""
+
+    @property
+    def voided(self) -> int:
+        """How often all permits in hand became void; what they were used for stays valid."""
+
+    def poll(self, now: float) -> list[Trouble]:
+        """Take in what has arrived."""
+
+    def release(self, count: int = 1) -> None:
+        """Give so many permits back."""
+
+    def stop(self) -> None:
+        """Let no further ones come."""
+
+    def deadline(self) -> float | None:
+        """Return the monotonic time at which `poll` has to be called again."""
+
+
+class WiredPool(ShiftedPool):
+    """Up to `size` workers, for whom the permits decide.
+
+    Attributes:
+        wire: None: they may claim what they can.
+    """
+
+    wire: Wire | None = None
+    real: Clock
+    database: DatabaseClock
+
+    _offered = 0
+    _voided = 0
+    _is_leaving = False
+    _used: frozenset[AttemptKey] = frozenset()
+
+    def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
+        """Return the workers that can take a claim, no more than there are permits."""
+        found = super().idle(ended)
+        if self.wire is not None:
+            found = found[: self._free(ended)]
+        self._offered = len(found)
+        return found
+
+    def ahead(self) -> list[str]:
+        """Return none: another node may be free sooner."""
+        return []
+
+    @property
+    def capacity(self) -> int:
+        """Further attempts that could run now, if workers for them were started."""
+        room = super().capacity
+        return room if self.wire is None else min(room, self._free())
+
+    def assign(self, claim: Claim) -> None:
+        """Hand a claim to the worker that it names, with one of the permits."""
+        self._offered -= 1
+        self._used |= {claim.key}
+        super().assign(claim)
+
+    def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
+        """Say that these ends are in the store; their permits are free."""
+        keys = list(keys)
+        self._used -= set(keys)
+        super().acknowledge(keys)
+
+    def recall(self) -> None:
+        """Take back what has not begun: no run will be claimed any more, so no permit is of use."""
+        super().recall()
+        self._is_leaving = True
+        if self.wire is not None:
+            self.wire.stop()
+
+    def poll(self) -> list[Report]:
+        """Return what has happened since the last call."""
+        self.offset = self.database.now() - self.real.now()
+        reports = super().poll()
+        if self.wire is not None:
+            reports += self.wire.poll(self.real.monotonic())
+            if self.wire.voided != self._voided:
+                self._voided, self._used = self.wire.voided, frozenset()
+        return reports
+
+    def deadline(self) -> float | None:
+        """Return when `poll` must be called; whoever asks is about to wait, so useless permits go back."""
+        times = [super().deadline()]
+        if self.wire is not None:
+            if self._offered > 0 or super().capacity == 0 or self._is_leaving:
+                self.wire.release(self._free())
+            self._offered = 0
+            times.append(self.wire.deadline())
+        return min((moment for moment in times if moment is not None), default=None)
+
+    def _free(self, ended: Collection[AttemptKey] = ()) -> int:
+        assert self.wire is not None
+        return max(0, self.wire.held - len(self._used - set(ended)))

@@ -1,0 +1,128 @@
+"""Several schedulers at once: each fire time is launched once, and none before its time."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+import zlib
+
+import psycopg
+import pytest
+
+from tests.crash.program import Running, wait_until
+from tests.crash.test_clock import Watch, watch
+from tests.crash.test_torture import dice_seed
+from tests.nodes.program import Nodes
+
+__all__ = ["watch"]
+
+TURN = zlib.crc32(b"cronq cronq")
+
+
+def stop_all(nodes: Nodes, running: list[Running]) -> None:
+    """Let all of them leave, as people do it, and execute what is left."""
+    for node in running:
+        node.signal(signal.SIGTERM)
+    for node in running:
+        assert node.ended() == 0, node.errors()
+    with nodes.run("z", "--until-idle", "--for", "60s") as last:
+        assert last.ended() == 0
+    nodes.settle(1.0)
+
+
+def assert_exact(nodes: Nodes) -> int:
+    """Return how many fire times there were, each launched once, and not early."""
+    assert nodes.gaps() == []
+    assert nodes.early() == []
+    assert nodes.one("SELECT count(*) FROM run WHERE started_at < fire_at") == 0
+    assert nodes.contradictions() == []
+    nodes.cronq("audit")
+    return nodes.fire_times()
+
+
+def race(nodes: Nodes, jobs: int, seconds: float, every_s: int = 1) -> None:
+    nodes.add_jobs([f"job{n}" for n in range(jobs)], nodes.witnessed(0.0), every_s=every_s)
+    running = [nodes.start(host) for host in "aabb"]
+    for node in running:
+        node.wait_for("scheduler_started")
+    time.sleep(seconds)
+    stop_all(nodes, running)
+    times = assert_exact(nodes)
+    launched = [sum(event["event"] == "run_queued" for event in node.events) for node in running]
+    print(f"{times} fire times by {launched} of 4 nodes, {nodes.outcomes()}, 0 duplicates, 0 gaps")
+    assert times >= jobs * (seconds / every_s - 1)
+    assert sum(count > 0 for count in launched) >= 2, "there was no race"
+
+
+def test_row_two_schedulers_on_many_hosts(nodes: Nodes) -> None:
+    race(nodes, jobs=50, seconds=12.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_row_two_schedulers_on_many_hosts_at_length(nodes: Nodes) -> None:
+    race(nodes, jobs=1000, seconds=1200.0, every_s=10)
+
+
+def test_row_two_schedulers_one_clock_ahead(nodes: Nodes, watch: Watch) -> None:
+    watch.set("+5")
+    nodes.add_jobs([f"job{n}" for n in range(5)], nodes.witnessed(0.0))
+    ahead = nodes.start("a", **watch.environ)
+    exact = nodes.start("b")
+    for node in (ahead, exact):
+        node.wait_for("scheduler_started")
+    time.sleep(8)
+    stop_all(nodes, [ahead, exact])
+    times = assert_exact(nodes)
+    assert times >= 5 * 7
+    assert any(event["event"] == "run_queued" for event in ahead.events), "the fast one launched nothing"
+    assert any(event["event"] == "attempt_started" for event in ahead.events), "it executed nothing"
+    # What the fast one executed is told in the server's time, too.
+    assert nodes.one("SELECT count(*) FROM run WHERE finished_at > cronq_now()") == 0
+    assert nodes.one("SELECT max(started_at - fire_at) FROM run") < 4_000_000
+
+
+def test_row_suspend_resume_of_one_of_several(nodes: Nodes) -> None:
+    """One is frozen at random moments for longer than a transaction may rest; the others go on."""
+    rng = random.Random(dice_seed())
+    nodes.add_jobs([f"job{n}" for n in range(10)], nodes.witnessed(0.0))
+    running = [nodes.start(host) for host in "abc"]
+    for node in running:
+        node.wait_for("scheduler_started")
+    for _ in range(2):
+        victim = rng.choice(running)
+        time.sleep(rng.uniform(0.5, 1.5))
+        before = nodes.fire_times()
+        victim.signal(signal.SIGSTOP)
+        time.sleep(7)
+        assert nodes.fire_times() - before >= 10, "the others did not go on"
+        victim.signal(signal.SIGCONT)
+    time.sleep(1)
+    stop_all(nodes, running)
+    print(assert_exact(nodes), "fire times")
+
+
+def test_row_suspend_resume_in_a_transaction(nodes: Nodes) -> None:
+    """One is frozen while it has the turn to write: it loses it, and what it writes later is refused."""
+    nodes.add_jobs([f"job{n}" for n in range(10)], nodes.witnessed(0.0))
+    running = [nodes.start(host) for host in "ab"]
+    for node in running:
+        node.wait_for("scheduler_started")
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (" \
+        "SELECT oid FROM pg_database WHERE datname = current_database())"  # fmt: skip
+    with psycopg.connect(nodes.url) as other:
+        other.execute(f"SELECT pg_advisory_xact_lock({TURN})".encode())
+        wait_until(lambda: nodes.one(waiting) >= 2, "both wait for their turn")
+        running[0].signal(signal.SIGSTOP)
+    began = time.monotonic()
+    wait_until(lambda: nodes.one(waiting) == 0, "the turn of the other")
+    held_s = time.monotonic() - began
+    before = nodes.fire_times()
+    time.sleep(max(0.0, 7 - held_s))
+    assert nodes.fire_times() > before, "the other did not go on"
+    assert held_s < 6.5
+    running[0].signal(signal.SIGCONT)
+    time.sleep(1.5)
+    stop_all(nodes, running)
+    print(assert_exact(nodes), f"fire times; the turn was held for {held_s:.1f} s")

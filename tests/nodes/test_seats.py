@@ -1,0 +1,59 @@
+"""Who looks after whose attempts: the seat says it, not the name of the host."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from cronq.seat import is_deserted, take_seat
+from cronq.store.postgres.address import parse_address
+from tests.crash.program import wait_until
+from tests.nodes.program import Nodes
+
+LONG = ("--catch-up", "skip", "--overlap", "skip", "--on-crash", "rerun")
+
+
+def test_two_folders_of_one_host_keep_their_hands_off_each_other(nodes: Nodes) -> None:
+    """Two users of one machine, or two machines of one name: each numbers its seats from 1."""
+    nodes.cronq("add", "long", "every 1h from 2000-01-01", *LONG, "--", *nodes.witnessed(8.0))
+    with nodes.run("a"), nodes.run("a"):
+        nodes.cronq("trigger", "long")
+        wait_until(nodes.lines, "a start")
+        # Beats go by, and in each of them a node looks for those of its host that are dead.
+        with nodes.run("b"), nodes.run("b"):
+            wait_until(lambda: len(nodes.lines()) == 2, "its end")
+            assert nodes.rows("SELECT lost_at FROM node WHERE lost_at IS NOT NULL") == []
+        wait_until(lambda: nodes.outcomes() == {"success": 1}, "the end in the ledger")
+    assert [line.word for line in nodes.lines()] == ["start", "end"]
+
+
+def test_a_seat_is_known_by_its_folder(nodes: Nodes) -> None:
+    address = parse_address(nodes.url, "test")
+    ours, theirs = nodes.host("a").environ(), nodes.host("b").environ()
+    seat, other = take_seat(address, "test", ours), take_seat(address, "test", theirs)
+    assert seat.name != other.name
+    assert not is_deserted(address, "test", seat.name, ours)
+    seat.hold()
+    assert is_deserted(address, "test", seat.name, ours)
+    assert not is_deserted(address, "test", seat.name, theirs)
+    again = take_seat(address, "test", ours)
+    assert again.name == seat.name
+    again.hold()
+    other.hold()
+
+
+def test_a_second_node_of_a_host_ends_what_a_dead_one_left(nodes: Nodes) -> None:
+    """On the same host nobody has to wait for the end of a lease: locks tell that all of it is dead."""
+    nodes.cronq("add", "long", "every 1h from 2000-01-01", "--", *nodes.witnessed(60.0))
+    with nodes.run("a") as first:
+        nodes.cronq("trigger", "long")
+        wait_until(nodes.lines, "a start")
+        with nodes.run("a") as second:
+            first.signal(signal.SIGSTOP)
+            (line,) = nodes.lines()
+            nodes.end(first)
+            began = time.monotonic()
+            ended = second.wait_for("attempt_finished", run_id=line.run_id)
+            assert ended["outcome"] == "abandoned"
+            assert time.monotonic() - began < 8
+            nodes.running.append(first)
