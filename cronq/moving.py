@@ -2,7 +2,7 @@
 
 Both are written by nobody else meanwhile. The old one gets its mark before the new one is committed: whatever
 dies at whatever line, there are never two that somebody could take for the one to work with. Dies between the
-two commits: the mark is taken away with `cronq db move --forget`.
+two commits: the new one is empty, and the mark is taken away with `cronq db move --forget`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cronq.errors import (
     InvariantError,
     SchedulerRunning,
     StoreBusy,
+    StoreUnreachable,
     UsageError,
 )
 from cronq.restore import nobody_at_work
@@ -102,7 +103,13 @@ def move(
             old.commit()
             try:
                 new.commit()
-            except BaseException:
+            except StoreUnreachable as error:
+                # It may be there for all that: then there would be two that count.
+                raise StoreUnreachable(
+                    f"{error.message}; whether the ledger arrived is not known",
+                    hint="look there; if it is empty, this one counts again with: cronq db move --forget",
+                ) from error
+            except CronqError:
                 with suppress(CronqError):
                     _forget(old)
                 raise

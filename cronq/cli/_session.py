@@ -94,7 +94,8 @@ class Session:
         environ = self.environment.environ
         named = self.options.db or environ.get("CRONQ_DB") or ""
         # A database that is named in full is found even from a working directory that is gone.
-        cwd = Path("/") if named.startswith(("/", "~")) else self.environment.cwd()
+        in_full = ("/", "~", "postgresql:", "postgres:", "postgresql+")
+        cwd = Path("/") if named.startswith(in_full) else self.environment.cwd()
         return find_place(self.options.db, environ, cwd)
 
     @contextmanager

@@ -115,13 +115,12 @@ def test_completion_is_quick_and_silent(monkeypatch: pytest.MonkeyPatch) -> None
 READING = [
     ("list",), ("show", "hello"), ("runs",), ("why", "hello"), ("overdue", "--within", "2h"), ("export",),
     ("next", "hello"), ("logs", "hello"), ("check",), ("audit",), ("doctor",), ("status",), ("db",),
-    ("lock",),
-    ("calendars",), ("prune", "--dry-run"), ("simulate",), ("list", "--json"), ("doctor", "--json"),
-    ("status", "--json"), ("db", "--json"), ("show", "nobody"), ("backup", "x"), ("tick",),
-    ("run", "--dry-run"),
-    ("add", "hello", "every 1h", "--", "true"), ("pause", "hello"), ("resume", "hello"), ("trigger", "hello"),
-    ("set", "hello", "--retries", "1"), ("cancel", "2"), ("retry", "1"), ("remove", "hello"),
-    ("db", "migrate"), ("db", "move", "x.db", "--plan"), ("db", "move", "x.db", "--forget"),
+    ("lock",), ("calendars",), ("prune", "--dry-run"), ("simulate",), ("list", "--json"),
+    ("doctor", "--json"), ("status", "--json"), ("db", "--json"), ("show", "nobody"), ("backup", "x"),
+    ("tick",), ("run", "--dry-run"), ("add", "hello", "every 1h", "--", "true"), ("pause", "hello"),
+    ("resume", "hello"), ("trigger", "hello"), ("set", "hello", "--retries", "1"), ("cancel", "2"),
+    ("retry", "1"), ("remove", "hello"), ("db", "migrate"), ("db", "move", "x.db", "--plan"),
+    ("db", "move", "--forget"),
 ]  # fmt: skip
 
 
