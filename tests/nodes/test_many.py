@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -13,7 +14,8 @@ import pytest
 from tests.crash.program import Running, wait_until
 from tests.crash.test_clock import Watch, watch
 from tests.crash.test_torture import dice_seed
-from tests.nodes.program import Nodes
+from tests.crash.torture_worlds import _SLEEP
+from tests.nodes.program import ROOT, Nodes
 
 __all__ = ["watch"]
 
@@ -24,6 +26,7 @@ def stop_all(nodes: Nodes, running: list[Running]) -> None:
     """Let all of them leave, as people do it, and execute what is left."""
     for node in running:
         node.signal(signal.SIGTERM)
+    nodes.wait(0.5)
     for node in running:
         assert node.ended() == 0, node.errors()
     with nodes.run("z", "--until-idle", "--for", "60s") as last:
@@ -46,7 +49,7 @@ def race(nodes: Nodes, jobs: int, seconds: float, every_s: int = 1) -> None:
     running = [nodes.start(host) for host in "aabb"]
     for node in running:
         node.wait_for("scheduler_started")
-    time.sleep(seconds)
+    nodes.wait(seconds)
     stop_all(nodes, running)
     times = assert_exact(nodes)
     launched = [sum(event["event"] == "run_queued" for event in node.events) for node in running]
@@ -68,11 +71,13 @@ def test_row_two_schedulers_on_many_hosts_at_length(nodes: Nodes) -> None:
 def test_row_two_schedulers_one_clock_ahead(nodes: Nodes, watch: Watch) -> None:
     watch.set("+5")
     nodes.add_jobs([f"job{n}" for n in range(5)], nodes.witnessed(0.0))
-    ahead = nodes.start("a", **watch.environ)
+    (nodes.folder / "sitecustomize.py").write_text(_SLEEP)
+    path = os.pathsep.join([str(nodes.folder), str(ROOT)])
+    ahead = nodes.start("a", **{**watch.environ, "PYTHONPATH": path})
     exact = nodes.start("b")
     for node in (ahead, exact):
         node.wait_for("scheduler_started")
-    time.sleep(8)
+    nodes.wait(8)
     stop_all(nodes, [ahead, exact])
     times = assert_exact(nodes)
     assert times >= 5 * 7
@@ -83,24 +88,35 @@ def test_row_two_schedulers_one_clock_ahead(nodes: Nodes, watch: Watch) -> None:
     assert nodes.one("SELECT max(started_at - fire_at) FROM run") < 4_000_000
 
 
-def test_row_suspend_resume_of_one_of_several(nodes: Nodes) -> None:
-    """One is frozen at random moments for longer than a transaction may rest; the others go on."""
+def freeze_some(nodes: Nodes, rounds: int, frozen_s: float) -> None:
     rng = random.Random(dice_seed())
     nodes.add_jobs([f"job{n}" for n in range(10)], nodes.witnessed(0.0))
     running = [nodes.start(host) for host in "abc"]
     for node in running:
         node.wait_for("scheduler_started")
-    for _ in range(2):
+    for _ in range(rounds):
         victim = rng.choice(running)
-        time.sleep(rng.uniform(0.5, 1.5))
+        nodes.wait(rng.uniform(0.5, 1.5))
         before = nodes.fire_times()
         victim.signal(signal.SIGSTOP)
-        time.sleep(7)
+        nodes.wait(frozen_s)
         assert nodes.fire_times() - before >= 10, "the others did not go on"
         victim.signal(signal.SIGCONT)
-    time.sleep(1)
+    nodes.wait(1)
     stop_all(nodes, running)
     print(assert_exact(nodes), "fire times")
+
+
+def test_row_suspend_resume_of_one_of_several(nodes: Nodes) -> None:
+    """One is frozen at random moments for longer than a transaction may rest; the others go on."""
+    freeze_some(nodes, 1, 7.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_row_suspend_resume_of_one_of_several_at_length(nodes: Nodes) -> None:
+    """Also for longer than the lease."""
+    freeze_some(nodes, 20, 15.0)
 
 
 def test_row_suspend_resume_in_a_transaction(nodes: Nodes) -> None:
@@ -109,20 +125,22 @@ def test_row_suspend_resume_in_a_transaction(nodes: Nodes) -> None:
     running = [nodes.start(host) for host in "ab"]
     for node in running:
         node.wait_for("scheduler_started")
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (" \
-        "SELECT oid FROM pg_database WHERE datname = current_database())"  # fmt: skip
+    locks = (
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE locktype = 'advisory' AND datname = current_database() AND "
+    )
     with psycopg.connect(nodes.url) as other:
         other.execute(f"SELECT pg_advisory_xact_lock({TURN})".encode())
-        wait_until(lambda: nodes.one(waiting) >= 2, "both wait for their turn")
+        wait_until(lambda: nodes.one(f"{locks} NOT granted") >= 2, "both wait for their turn")
         running[0].signal(signal.SIGSTOP)
+    wait_until(lambda: nodes.one(f"{locks} granted AND state = 'idle in transaction'"), "its turn")
     began = time.monotonic()
-    wait_until(lambda: nodes.one(waiting) == 0, "the turn of the other")
-    held_s = time.monotonic() - began
     before = nodes.fire_times()
-    time.sleep(max(0.0, 7 - held_s))
-    assert nodes.fire_times() > before, "the other did not go on"
-    assert held_s < 6.5
+    wait_until(lambda: nodes.fire_times() > before, "the turn of the other")
+    held_s = time.monotonic() - began
+    assert 3 < held_s < 7
+    nodes.wait(1)
     running[0].signal(signal.SIGCONT)
-    time.sleep(1.5)
+    nodes.wait(1.5)
     stop_all(nodes, running)
     print(assert_exact(nodes), f"fire times; the turn was held for {held_s:.1f} s")
