@@ -57,7 +57,6 @@ class Session:
         self.fields: Mapping[str, object] = {}
         self.argv: tuple[str, ...] | None = None
         self.command = "cronq"
-        self._follows_database = False
 
     @staticmethod
     def of(ctx: typer.Context) -> Session:
@@ -157,13 +156,15 @@ class Session:
             store.close()
 
     def _follow_clock_of(self, store: Store) -> None:
-        """Take the time of a database that several hosts share: theirs may differ."""
-        if self.place.address is not None and not self._follows_database:
+        """Take the time of a database that several hosts share: theirs may differ.
+
+        Not if something was computed from this host's already: all of a command is about one instant.
+        """
+        if self.place.address is not None and "started_at" not in self.__dict__:
             from cronq.store.postgres.store import PostgresStore
 
             assert isinstance(store, PostgresStore)
             self.started_at = store.database_now()
-            self._follows_database = True
 
     def ring(self) -> None:
         """Tell a live scheduler that the database has news."""
