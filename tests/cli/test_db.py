@@ -55,7 +55,7 @@ def listing(world: World, *arguments: str) -> list[str]:
     """Return what commands tell of a ledger."""
     asked = (
         ("runs", "-n", "1000"), ("show", "backup"), ("export",), ("calendars",), ("lock",), ("audit",),
-        ("logs", "backup"), ("why", "backup"), ("overdue", "--within", "2h"),
+        ("logs", "1"),
     )  # fmt: skip
     return [world.run(*words, JSON, *arguments, tty=False).out for words in asked]
 
@@ -198,6 +198,14 @@ def test_the_way_back_says_that_hosts_are_lost(server_world: World) -> None:
     store.close()
     answer = server_world.run("db", "move", "back.db")
     assert "note: on which host 2 attempts ran is not known there" in answer.err
+
+
+def test_logs_of_nodes_on_this_host_come_along(server_world: World) -> None:
+    lived(server_world)
+    answer = server_world.run("db", "move", "back.db")
+    assert "with the output of 2 attempts\nnote: logs that are only on other hosts stay there\n" in answer.err
+    del server_world.variables["CRONQ_DB"]
+    assert server_world.run("--db", "back.db", "logs", "1", tty=False).out == "it said\n" * 10_000
 
 
 def test_plan_changes_nothing(world: World, url: str) -> None:
