@@ -113,10 +113,15 @@ class SchedulerSide(LockSide):
             return []
         with transaction(self._db, self._path):
             chosen = self._claimable(len(everybody), now, unlocked_from=len(workers))
-            return [
-                self._claim(run, locks, worker, boot_id, now)
-                for (run, locks), worker in zip(chosen, everybody, strict=False)
-            ]
+            return self._claim_all(chosen, everybody, boot_id, now)
+
+    def _claim_all(
+        self, chosen: Sequence[tuple[Run, list[str]]], workers: Sequence[str], boot_id: str, now: Micros
+    ) -> list[Claim]:
+        return [
+            self._claim(run, locks, worker, boot_id, now)
+            for (run, locks), worker in zip(chosen, workers, strict=False)
+        ]
 
     def unclaim(self, keys: Sequence[AttemptKey], *, now: Micros) -> None:
         """Put runs back into the queue of whose attempts nothing was started."""

@@ -18,6 +18,7 @@ from cronq.store.postgres.address import Address
 from cronq.store.postgres.connection import Connection
 from cronq.store.postgres.migrating import require_schema
 from cronq.store.postgres.nodes import NodeSide
+from cronq.store.postgres.turns import TurnSide
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
 
@@ -26,7 +27,8 @@ _PAGE = 64
 
 # Claim. Index run_queue gives the order; a page after a row of the one before.
 _QUEUED = f"""
-SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
+SELECT j.max_running, CASE WHEN j.max_running IS NOT NULL THEN
+        (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running') END, j.locks,
     {queries.RUN_COLUMNS}
 {queries.RUN_FROM}
 WHERE r.state = 'queued' AND r.available_at <= %(now)s AND r.job_id <> ALL(%(full)s)
@@ -57,7 +59,7 @@ def open_postgres(address: Address, place: Place, *, create: bool = False) -> Po
     return PostgresStore(connection, place)
 
 
-class PostgresStore(HistorySide, NodeSide, RetentionSide):
+class PostgresStore(TurnSide, HistorySide, NodeSide, RetentionSide):
     """`cronq.store.base.Store` on one connection to PostgreSQL.
 
     Attributes:
