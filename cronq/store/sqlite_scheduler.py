@@ -167,7 +167,7 @@ class SchedulerSide(LockSide):
         book: LockBook | None = None
         while True:
             in_vain = 0
-            for row in self._queued(now, full):
+            for row in self._queued(now, full, limit):
                 max_running, running, locks_text, run_id, job_id = row[:5]
                 if job_id in full:
                     in_vain += 1
@@ -198,7 +198,7 @@ class SchedulerSide(LockSide):
             else:
                 return chosen
 
-    def _queued(self, now: Micros, full: Collection[int]) -> Iterable[rows.Row]:
+    def _queued(self, now: Micros, full: Collection[int], wanted: int) -> Iterable[rows.Row]:  # noqa: ARG002
         """Yield the runs that are available, the first in line first, but for those of some jobs."""
         return self._db.execute(queries.RUN_CLAIMABLE, (now, json.dumps([*full])))
 

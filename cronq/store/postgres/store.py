@@ -23,7 +23,8 @@ from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
 
 _PAGE = 64
-"""Runs that are read at a time to find those that may start."""
+_SPARE = 4
+"""Runs that are read at first besides those that are wanted, and then at a time, to find those that may start."""
 
 # Claim. Index run_queue gives the order; a page after a row of the one before.
 _QUEUED = f"""
@@ -35,7 +36,7 @@ WHERE r.state = 'queued' AND r.available_at <= %(now)s AND r.job_id <> ALL(%(ful
     AND (-r.priority, r.available_at, r.id) > (%(priority)s, %(available_at)s, %(id)s)
     AND (j.paused_at IS NULL OR r.trigger = 'manual')
     AND (%(queues)s::text[] IS NULL OR coalesce(j.queue, 'default') = ANY(%(queues)s))
-ORDER BY -r.priority, r.available_at, r.id LIMIT {_PAGE}
+ORDER BY -r.priority, r.available_at, r.id LIMIT %(limit)s
 """
 
 
@@ -77,7 +78,8 @@ class PostgresStore(TurnSide, HistorySide, NodeSide, RetentionSide):
         """The connection, for what is PostgreSQL's alone."""
         return self._db
 
-    def _queued(self, now: Micros, full: Collection[int]) -> Iterator[rows.Row]:
+    def _queued(self, now: Micros, full: Collection[int], wanted: int) -> Iterator[rows.Row]:
+        limit = min(wanted + _SPARE, _PAGE)
         after: tuple[int, ...] = (-(2**62), 0, 0)
         while True:
             values = {
@@ -87,11 +89,13 @@ class PostgresStore(TurnSide, HistorySide, NodeSide, RetentionSide):
                 "priority": after[0],
                 "available_at": after[1],
                 "id": after[2],
+                "limit": limit,
             }
             page = self._db.plain(_QUEUED, values).fetchall()
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < limit:
                 return
+            limit = _PAGE
             last = rows.run_from_row(page[-1][3:])
             after = (-last.priority, last.available_at, last.id)
 
