@@ -112,6 +112,7 @@ def run_node(
         pings = stack.enter_context(pinging(seat.place, clock, tell, environ))
         workers = WiredPool(clock, seat.place, size=options.slots, boot_id=boot_id, trust=trust_path)
         workers.database, workers.real, workers.wire = clock, real, wire
+        store.fresh_permits = workers.fresh
         redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
 
         def told(event: events.Event) -> None:

@@ -69,6 +69,10 @@ class WiredPool(ShiftedPool):
         """Return none: another node may be free sooner."""
         return []
 
+    def fresh(self) -> int:
+        """Return how many permits have not been used for a claim yet."""
+        return self._free()
+
     @property
     def capacity(self) -> int:
         """Further attempts that could run now, if workers for them were started."""
