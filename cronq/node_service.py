@@ -23,6 +23,7 @@ from cronq.scheduler import Options, Scheduler, Stage, Ticker
 from cronq.seat import is_deserted, take_seat
 from cronq.service import REDRAW_EVERY_S, announce_ready, assembled, notify_tickers, tail_of, turn
 from cronq.store import Place, Store
+from cronq.store.moved import refuse_moved
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
 from cronq.waiting import SystemClock
@@ -85,8 +86,6 @@ def run_node(
         store.queues = queues
         seat = take_seat(address, place.rule, environ)
         stack.callback(seat.hold)
-        if prepare is not None:
-            prepare(store)
         real = SystemClock()
         clock = DatabaseClock(real)
         stack.callback(clock.close)
@@ -107,6 +106,10 @@ def run_node(
             lambda name: is_deserted(address, place.rule, name, environ),
         )
         stack.callback(member.leave)
+        # Only now: whoever moves the ledger has seen this node, or is seen.
+        refuse_moved(store)
+        if prepare is not None:
+            prepare(store)
         wire = Receiver(Setup(address.conninfo, address.schema, options.slots, queues, address.listens))
         stack.callback(_finish, wire)
         pings = stack.enter_context(pinging(seat.place, clock, tell, environ))

@@ -32,9 +32,11 @@ def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
         for word in ("lives", "child")
     }
     again = min(line.at for line in ledger.lines(run_id) if line.attempt == 2)
-    print(f"\nlast sign of life {[f'{lease_end - at:.2f}' for at in deaths.values()]} s before the lease ended; "
-          f"abandoned {(first.finished_at - lost.lease_until) / 1e6:.2f} s after it, "
-          f"begun again {again - lease_end:.2f} s after it, {taken:.1f} s after the cut")
+    print(
+        f"\nlast sign of life {[f'{lease_end - at:.2f}' for at in deaths.values()]} s before the lease ended; "
+        f"abandoned {(first.finished_at - lost.lease_until) / 1e6:.2f} s after it, "
+        f"begun again {again - lease_end:.2f} s after it, {taken:.1f} s after the cut"
+    )
     assert max(deaths.values()) < lease_end
     assert (first.outcome, first.host) == ("abandoned", "beta")
     assert first.reason == "the node on beta is gone"
@@ -52,7 +54,8 @@ def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
             "SELECT 1 FROM attempt WHERE host = 'beta' AND outcome = 'success' AND claimed_at > %s",
             ledger.nodes(beta)[1].started_at,
         ),
-        "beta executes again", 60,
+        "beta executes again",
+        60,
     )
     print(f"beta is a node again {healed:.1f} s after healing, and has executed {worked:.1f} s later")
     assert far.code is None
