@@ -146,7 +146,7 @@ class World(VirtualWorld):
     @property
     def database(self) -> sqlite3.Connection:
         """The connection of the store, for looks that no method gives; on a server, what is like one."""
-        return self.store._db
+        return self.store._db  # type: ignore[attr-defined, no-any-return]
 
     def mortal(self) -> Store:
         """Return the store as somebody sees it who may be killed at any step."""

@@ -25,8 +25,8 @@ _PAGE = 64
 """Runs that are read at a time to find those that may start."""
 
 # Claim. Index run_queue gives the order; a page after a row of the one before. LATERAL, and OFFSET 0: it
-# cannot be guessed how many rows the queues leave, and for a bad guess PostgreSQL would read all jobs and sort
-# the whole queue.
+# cannot be guessed how many rows the queues leave, and for a bad guess PostgreSQL would read all jobs and
+# sort the whole queue.
 _QUEUED = f"""
 SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
     {queries.RUN_COLUMNS}
