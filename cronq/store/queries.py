@@ -46,14 +46,15 @@ WHERE id = :id AND revision = :revision AND next_fire_at IS :seen AND paused_at 
     AND removed_at IS NULL
 """
 
-# Scheduler. Index job_due, ascending, so the limit ends the walk; run_waiting and run_running count.
+# Scheduler. Index job_due, ascending, so the limit ends the walk; run_waiting and run_running count. Of those
+# due at one instant the oldest job comes first: the numbers of their runs decide who is first in line.
 JOB_DUE = f"""
 SELECT {JOB_COLUMNS},
     (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'queued'),
     (SELECT count(*) FROM run x WHERE x.job_id = j.id AND x.state = 'running')
 {JOB_FROM}
 WHERE j.next_fire_at <= ? AND j.next_fire_at IS NOT NULL AND j.paused_at IS NULL AND j.removed_at IS NULL
-ORDER BY j.next_fire_at LIMIT ?
+ORDER BY j.next_fire_at, j.id LIMIT ?
 """
 
 # `pause`, `set` and the like: jobs as they are now, with what is active, and the last fire time that is

@@ -410,7 +410,7 @@ class TestLedgerAtLength(Ledger.TestCase):  # type: ignore[misc,valid-type]
 
 
 class TestServedLedger(ServedLedger.TestCase):  # type: ignore[misc,valid-type]
-    settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+    settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
 
     @pytest.fixture(autouse=True)
     def serve(self, postgres: Server) -> None:

@@ -1,4 +1,4 @@
-"""Worlds for the tests: on SQLite; on PostgreSQL where a test, or for all `CRONQ_SIMULATE_ON`, says so."""
+"""Worlds for the tests: on SQLite, or on PostgreSQL where a test, or `CRONQ_SIMULATE_ON`, says so."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections.abc import Callable
 
 import pytest
@@ -10,20 +10,19 @@ import pytest
 from cronq.errors import DefinitionUnreadable
 from cronq.events import Notice
 from cronq.model import Outcome, State
+from tests.simulation.conftest import ON_BOTH
 from tests.simulation.world import Played, World, utc
 
 Worlds = Callable[..., World]
 
+pytestmark = ON_BOTH
+
 
 def break_definition(w: World, name: str, revision: int = 1) -> None:
-    db = sqlite3.connect(w.place.database)
-    db.execute(
-        "UPDATE definition SET document = json_set(document, '$.retries', 'many')"
-        " WHERE revision = ? AND job_id = (SELECT id FROM job WHERE name = ?)",
-        (revision, name),
-    )
-    db.commit()
-    db.close()
+    which = "WHERE revision = ? AND job_id = (SELECT id FROM job WHERE name = ?)"
+    row = w.database.execute(f"SELECT document FROM definition {which}", (revision, name)).fetchone()
+    document = json.dumps(json.loads(row[0]) | {"retries": "many"})
+    w.database.execute(f"UPDATE definition SET document = ? {which}", (document, revision, name))
 
 
 def errors_told(w: World) -> list[str]:

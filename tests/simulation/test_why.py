@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 
 import pytest
 
@@ -13,9 +11,12 @@ from cronq.evidence import gather, past_named
 from cronq.model import SECOND, CatchUp, Outcome, Overlap
 from cronq.why.explain import explain
 from cronq.why.facts import Answer, Reason
+from tests.simulation.conftest import ON_BOTH
 from tests.simulation.world import Played, World, utc
 
 Worlds = Callable[..., World]
+
+pytestmark = ON_BOTH
 
 
 def why(w: World, name: str, at: str | None = None, *, alive: bool = True) -> Answer:
@@ -208,12 +209,9 @@ def test_pruned_and_unaccounted(world: Worlds) -> None:
     w = world()
     w.add("job", "*/10 * * * *")
     w.run_until(utc("2026-03-02T00:25:00"))
-    with closing(sqlite3.connect(w.place.database)) as db:
-        db.execute("DELETE FROM run WHERE fire_at < ?", (utc("2026-03-02T00:15:00"),))
-        db.commit()
-        assert why(w, "job", "00:10:00").verdict == "unaccounted"
-        db.execute("UPDATE job SET pruned_before = ?", (utc("2026-03-02T00:15:00"),))
-        db.commit()
+    w.database.execute("DELETE FROM run WHERE fire_at < ?", (utc("2026-03-02T00:15:00"),))
+    assert why(w, "job", "00:10:00").verdict == "unaccounted"
+    w.database.execute("UPDATE job SET pruned_before = ?", (utc("2026-03-02T00:15:00"),))
     assert why(w, "job", "00:10:00").verdict == "pruned"
 
 

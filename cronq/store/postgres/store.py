@@ -24,11 +24,11 @@ from cronq.store.sqlite_retention import RetentionSide
 
 _PAGE = 64
 _SPARE = 4
-"""Runs that are read at first besides those that are wanted, and then at a time, to find those that may start."""
+"""Runs that are read at a time to find those that may start; at first, these besides those that are wanted."""
 
 # Claim. Index run_queue gives the order; a page after a row of the one before. LATERAL, and OFFSET 0: it
-# cannot be guessed how many rows the queues leave, and for a bad guess it would read all jobs and sort
-# the whole queue.
+# cannot be guessed how many rows the queues leave, and for a bad guess PostgreSQL would read all jobs and
+# sort the whole queue.
 _QUEUED = f"""
 SELECT j.max_running, CASE WHEN j.max_running IS NOT NULL THEN
         (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running') END, j.locks,
