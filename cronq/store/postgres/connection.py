@@ -32,7 +32,6 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "idle_in_transaction_session_timeout": f"{FROZEN_S}s",
     "lock_timeout": f"{LOCK_PATIENCE_S}s",
-    "client_encoding": "UTF8",
     "DateStyle": "ISO",
 }
 
@@ -108,32 +107,33 @@ class Connection:
 
     def _control(self, statement: str) -> psycopg.Cursor[Any]:
         text = _WHOLE[statement]
+        if statement.startswith("BEGIN") and not self.address.listens:
+            # Before the turn is waited for: one of them says for how long.
+            text += f"; {_settings(self.address, for_transaction=True)}"
         if statement == "BEGIN IMMEDIATE":
             # One message: the turn, and who writes, for the triggers.
             text += f"; SELECT pg_advisory_xact_lock({self._turn})"
             text += f", set_config('cronq.node', '{'' if self.node is None else self.node}', true)"
-        if statement.startswith("BEGIN") and not self.address.listens:
-            # The session may be another one each time: PgBouncer gives a server for a transaction.
-            text += f"; SELECT {_settings(self.address, for_transaction=True)}"
         if statement in {"COMMIT", "ROLLBACK"}:
             self._is_inside = False
             if self._connection.closed:
                 if statement == "ROLLBACK":
                     return self._connection.cursor()
                 raise StoreUnreachable(f"{self.address.shown} was lost before the end of a transaction")
-        cursor = self._send(text, None)
+        cursor = self._send(text, None, is_whole=True)
         if statement.startswith("BEGIN"):
             self._is_inside = True
         return cursor
 
-    def _send(self, text: str, values: Parameters | None) -> psycopg.Cursor[Any]:
+    def _send(self, text: str, values: Parameters | None, *, is_whole: bool = False) -> psycopg.Cursor[Any]:
         try:
             if self._connection.closed and not self._is_inside:
                 self._connection = self._connect()
-            if self.address.listens or self._is_inside or values is None:
+            if self.address.listens or self._is_inside or is_whole:
                 return self._connection.execute(text, values)
+            # The session may be another one each time: PgBouncer gives one for a transaction.
             with self._connection.transaction():
-                self._connection.execute(f"SELECT {_settings(self.address, for_transaction=True)}")
+                self._connection.execute(_settings(self.address, for_transaction=True))
                 return self._connection.execute(text, values)
         except psycopg.errors.UniqueViolation:
             raise
@@ -170,6 +170,7 @@ def connect(address: Address) -> psycopg.Connection[Any]:
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name="cronq",
+            client_encoding="UTF8",
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
@@ -179,8 +180,10 @@ def connect(address: Address) -> psycopg.Connection[Any]:
         )
     except psycopg.Error as error:
         raise meaning_of(error, address.shown) from error
+    if not address.listens:
+        return connection  # what it says to a session stays there, for others
     try:
-        connection.execute(f"SELECT {_settings(address, for_transaction=False)}")
+        connection.execute(_settings(address, for_transaction=False))
     except psycopg.Error as error:
         connection.close()
         raise meaning_of(error, address.shown) from error
@@ -188,8 +191,8 @@ def connect(address: Address) -> psycopg.Connection[Any]:
 
 
 def _settings(address: Address, *, for_transaction: bool) -> str:
-    """Return calls that make the settings, for the transaction or for the session."""
+    """Return a statement that makes the settings, for the transaction or for the session."""
     settings = {"search_path": address.schema, **_SETTINGS}
-    return ", ".join(
+    return "SELECT " + ", ".join(
         f"set_config('{name}', '{value}', {str(for_transaction).lower()})" for name, value in settings.items()
     )
