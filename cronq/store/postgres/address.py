@@ -64,8 +64,11 @@ def parse_address(text: str, rule: str) -> Address:
         _ = parts.port if "," not in parts.netloc else None
     except ValueError as error:
         raise UsageError(f"{rule} is not the address of a database", hint=_FORM) from error
-    if parts.fragment:
-        raise UsageError(f"{rule} holds a `#`", hint="write it as %23 in a password")
+    if parts.fragment or "@" in parts.path + parts.query:
+        # A password that ends too early: what comes after it would be shown.
+        raise UsageError(
+            f"{rule} holds a `#`, or an `@` behind the host", hint="in a password: # is %23, / %2F, ? %3F, @ %40"
+        )
     ours = {name: value for name, value in pairs if name in _OURS}
     schema = ours.get("schema", DEFAULT_SCHEMA)
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
