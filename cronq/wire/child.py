@@ -16,16 +16,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from cronq.store.postgres.messages import TASK
-from cronq.store.postgres.procrastinate_schema import search_path_option
+from cronq.store.postgres.procrastinate_schema import quoted, search_path_option
 from cronq.wire.lines import Permit, Setup, Splitter
 
 if TYPE_CHECKING:
     from procrastinate import App, JobContext, PsycopgConnector
     from procrastinate.manager import JobManager
+    from psycopg_pool import AsyncConnectionPool
 
 _T = TypeVar("_T")
 _AGAIN_S = 1.0
@@ -96,12 +97,11 @@ class _Child:
             # Its text quotes what it could not read, which may be the password.
             self.leave(ValueError("the connection string cannot be read"))
         self._secrets = [str(given[name]) for name in ("password", "sslpassword") if given.get(name)]
-        options = f"{given.get('options') or ''} {search_path_option(self._setup.schema)}".strip()
-        found = {**_DEFAULTS, **given, "options": options}
         if not self._setup.listen:
             # Behind a pooler, the next transaction may be on another connection. Source: psycopg, prepare.
-            found["prepare_threshold"] = None
-        return found
+            return {**_DEFAULTS, **given, "prepare_threshold": None}
+        options = f"{given.get('options') or ''} {search_path_option(self._setup.schema)}".strip()
+        return {**_DEFAULTS, **given, "options": options}
 
     async def _reach(self, parameters: dict[str, Any]) -> None:
         """Wait until the database can be reached: a pool would try ever less often."""
@@ -119,8 +119,15 @@ class _Child:
         from procrastinate import App
 
         # One connection fetches, and one is there for messages that are done meanwhile.
+        pool = {"pool_factory": _pool_for_transactions(self._setup.schema)} if not self._setup.listen else {}
         connector = _listening_connector(
-            kwargs=parameters, min_size=1, max_size=2, max_idle=30.0, timeout=10.0, reconnect_timeout=5.0
+            kwargs=parameters,
+            min_size=1,
+            max_size=2,
+            max_idle=30.0,
+            timeout=10.0,
+            reconnect_timeout=5.0,
+            **pool,
         )
         app = App(connector=connector)
         app.job_manager = _watched_manager(app, self)
@@ -237,6 +244,24 @@ def _listening_connector(**pool: Any) -> PsycopgConnector:  # noqa: ANN401 - its
             await super().listen_notify(on_notification, Channels())
 
     return Listening(**pool)
+
+
+def _pool_for_transactions(schema: str) -> Callable[..., AsyncConnectionPool]:
+    """Return a pool that has names found in a schema for one transaction at a time.
+
+    What a pooler gives for the next one may be another session, and PgBouncer refuses the parameter `options`.
+    """
+    from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
+
+    class Pool(AsyncConnectionPool):
+        @contextlib.asynccontextmanager
+        async def connection(self, timeout: float | None = None) -> AsyncIterator[AsyncConnection]:
+            async with super().connection(timeout) as connection:
+                await connection.execute("SELECT set_config('search_path', %s, true)", (quoted(schema),))
+                yield connection
+
+    return Pool
 
 
 def _watched_manager(app: App, child: _Child) -> JobManager:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,16 +128,20 @@ class PostgresServer:
 class Ledger:
     """A ledger in a server, asked from outside; `url` is what the hosts are told."""
 
-    def __init__(self, server: PostgresServer, url: str, folder: Path, lease_s: float = LEASE_S) -> None:
+    def __init__(self, server: PostgresServer, url: str, folder: Path) -> None:
         self.server = server
         self.url = url
         self.witness = folder / "witness"
         self.witness.touch()
         self._script = folder / "job.py"
         self._script.write_text(JOB)
-        self._lease_s = lease_s
+        self.lease_s = LEASE_S
         self._folder = folder
         self._nodes = 0
+
+    @property
+    def url_from_outside(self) -> str:
+        return f"postgresql://cronq@/cronq?host={self.server.sockets}"
 
     def cronq(self, host: Host, *words: str, code: int = 0, url: str | None = None) -> str:
         """Run a command on a host."""
@@ -157,7 +162,7 @@ class Ledger:
         """Start a node, and wait until it has a lease."""
         self._nodes += 1
         before = len(self.server.execute("SELECT 1 FROM node")) if self._nodes > 1 else 0
-        environ = {"CRONQ_DB": url or self.url, "CRONQ_LEASE": str(self._lease_s)}
+        environ = {"CRONQ_DB": url or self.url, "CRONQ_LEASE": str(self.lease_s)}
         command = (sys.executable, "-m", "cronq", *(words or ("run",)), "--log-format", "json")
         log = self._folder / f"{host.name}.{self._nodes}.log"
         process = host.start(*command, log=log, environ=environ)
@@ -222,3 +227,13 @@ def eventually(holds: Callable[[], object], what: str, seconds: float = 20.0, ev
         assert time.monotonic() - begin < seconds, f"not within {seconds:g} s: {what}"
         time.sleep(every_s)
     return time.monotonic() - begin
+
+
+def notices(node: Process) -> list[tuple[float, str]]:
+    """Return what a node has said in words, with the times."""
+    found = [json.loads(line) for line in node.said().splitlines() if line.startswith("{")]
+    return [
+        (datetime.fromisoformat(event["at"]).timestamp(), event["message"])
+        for event in found
+        if "message" in event
+    ]

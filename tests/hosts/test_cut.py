@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 
-from tests.hosts.ledger import LEASE_S, Ledger, boottime_of, eventually
+from tests.hosts.ledger import LEASE_S, Ledger, boottime_of, eventually, notices
 from tests.hosts.network import Host, Network
+
+SILENCE_S = 20.0
+"""So long nothing need be heard for a connection to be given up (`tcp_user_timeout`)."""
 
 
 def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
     network: Network, alpha: Host, beta: Host, ledger: Ledger
 ) -> None:
     far = ledger.node(beta)
-    ledger.add(beta, "long", "0 0 1 1 *", 40, "--on-crash", "rerun")
+    ledger.add(beta, "long", "0 0 1 1 *", 25, "--on-crash", "rerun", "--retry-delay", "1s")
     ledger.add(beta, "steady", "every 2s", 0)
     ledger.add(beta, "many", "0 0 1 1 *", 3, "--overlap", "allow")
     run_id = ledger.trigger(alpha, "long")
@@ -20,7 +23,7 @@ def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
     ledger.node(alpha, "run", "--workers", "2")
     time.sleep(3)
 
-    cut_at = time.monotonic()
+    cut_at, cut_wall = time.monotonic(), time.time()
     network.cut(beta)
     taken = eventually(lambda: len(ledger.attempts(run_id)) == 2, "alpha starts it again", 40)
     eventually(lambda: any(line.attempt == 2 for line in ledger.lines(run_id)), "it has started on alpha")
@@ -46,6 +49,9 @@ def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
 
     time.sleep(max(0.0, cut_at + 2 * LEASE_S + 3 - time.monotonic()))
     network.heal(beta)
+    noticed = min(at for at, said in notices(far) if "cannot be reached" in said) - cut_wall
+    print(f"noticed {noticed:.1f} s after the cut")
+    assert noticed < LEASE_S / 3 + SILENCE_S + 2
     healed = eventually(lambda: len(ledger.nodes(beta)) == 2, "beta begins anew", 60)
     for _ in range(4):
         ledger.trigger(alpha, "many")
@@ -64,4 +70,38 @@ def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
     assert (ledger.run(run_id).outcome, ledger.run(run_id).attempt) == ("success", 2)
     assert {(line.attempt, line.host) for line in ledger.lines(run_id)} == {(1, "beta"), (2, "alpha")}
     print(f"{ledger.check_fire_times('steady', 2)} fire times")
+    ledger.audit(alpha)
+
+
+def test_host_that_is_cut_off_for_less_than_its_lease_goes_on(
+    network: Network, alpha: Host, beta: Host, ledger: Ledger
+) -> None:
+    ledger.lease_s = 30.0
+    far = ledger.node(beta)
+    ledger.add(beta, "short", "0 0 1 1 *", 6)
+    ledger.add(beta, "long", "0 0 1 1 *", 20)
+    ledger.add(beta, "steady", "every 2s", 0)
+    short, long = (ledger.trigger(beta, name) for name in ("short", "long"))
+    for run_id in (short, long):
+        eventually(lambda run_id=run_id: ledger.lines(run_id), "it has started on beta")  # type: ignore[misc]
+    ledger.node(alpha)
+
+    network.cut(beta)
+    time.sleep(12)
+    assert any(line.word == "end" for line in ledger.lines(short)), "it has ended"
+    assert ledger.run(short).state == "running", "and nobody knows"
+    network.heal(beta)
+    known = eventually(lambda: ledger.run(short).state == "done", "its end is known")
+    eventually(lambda: ledger.run(long).state == "done", "the other one ends, too")
+    print(f"\nthe end is known {known:.1f} s after healing")
+    for run_id in (short, long):
+        run = ledger.run(run_id)
+        assert (run.outcome, run.attempt) == ("success", 1)
+        assert [line.word for line in ledger.lines(run_id) if line.word in {"start", "end"}] == [
+            "start",
+            "end",
+        ]
+    assert (ledger.attempts(short)[0].finished_at / 1e6) < time.time() - 5
+    assert len(ledger.nodes(beta)) == 1
+    print(f"{ledger.check_fire_times('steady', 2)} fire times", notices(far))
     ledger.audit(alpha)

@@ -29,6 +29,7 @@ SECRET = "s3cret"
         ("postgresql://u:a%2Fs3cret@h", "postgresql://u:a%2Fs3cret@h", "cronq", "postgresql://u@h"),
         ("postgresql://[::1]:5433/d", "postgresql://[::1]:5433/d", "cronq", "postgresql://[::1]:5433/d"),
         ("postgresql://a:1,b:2/d", "postgresql://a:1,b:2/d", "cronq", "postgresql://a:1,b:2/d"),
+        ("postgresql://u:s3cret@a,b/d", "postgresql://u:s3cret@a,b/d", "cronq", "postgresql://u@a,b/d"),
         ("postgresql://h/d?schema=ours", "postgresql://h/d", "ours", "postgresql://h/d?schema=ours"),
         ("postgresql://h/d?schema=cronq", "postgresql://h/d", "cronq", "postgresql://h/d"),
         (
@@ -67,6 +68,9 @@ def test_listen() -> None:
         "postgresql://u:1/s3cret@h/d",
         "postgresql://u:s3cret#x@h/d",
         "postgresql://u:1?s3cret@h/d",
+        "postgresql://u:1?a=s3cret@h/d",
+        "postgresql://u:1/?s3cret@h/d",
+        "postgresql://u:1,2/s3cret@h/d",
         "postgresql://u:s3cret@[::1/d",
         "postgresql://h/d?password=s3cret&schema=Ours",
         "postgresql://h/d?password=s3cret&schema=a;b",

@@ -71,7 +71,7 @@ def parse_address(text: str, rule: str) -> Address:
     if re.search("%(?![0-9A-Fa-f]{2})|%00", text):
         # libpq would repeat the word that it stands in.
         raise UsageError(f"{rule} holds a `%` that begins no character", hint="write it as %25 in a password")
-    if parts.fragment or "@" in parts.path:
+    if parts.fragment or "@" in parts.path + parts.query:
         raise UsageError(f"{rule} is cut short by a `#`, `?` or `/`", hint="in a password: %23, %3F, %2F")
     ours = {name: value for name, value in pairs if name in _OURS}
     schema = ours.get("schema", DEFAULT_SCHEMA)

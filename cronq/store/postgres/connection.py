@@ -118,13 +118,14 @@ class Connection:
         if statement == "ROLLBACK":
             return self._roll_back()
         text = _WHOLE[statement]
+        if statement.startswith("BEGIN") and not self.address.listens:
+            # Before the turn is waited for: one of them says for how long.
+            # And in it, because the session may be another one each time: PgBouncer gives one for a transaction.
+            text += f"; {self._settings_here()}"
         if statement == "BEGIN IMMEDIATE":
             # One message: the turn, and who writes, for the triggers.
             text += f"; SELECT pg_advisory_xact_lock({self._turn})"
             text += f", set_config('cronq.node', '{'' if self.node is None else self.node}', true)"
-        if statement.startswith("BEGIN") and not self.address.listens:
-            # The session may be another one each time: PgBouncer gives a server for a transaction.
-            text += f"; {self._settings_here()}"
         if statement == "COMMIT":
             self._is_inside = False
             if self._connection.closed:
@@ -232,6 +233,7 @@ def connect(
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name="cronq",
+            client_encoding="UTF8",
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=3,
@@ -245,6 +247,8 @@ def connect(
         raise UsageError(message, hint="are all its parameters spelled right?") from None
     except psycopg.Error as error:
         raise meaning_of(error, address.shown) from error
+    if not address.listens:
+        return connection  # what it says to a session stays there, for others
     try:
         connection.execute(f"SELECT {_settings(address, patience_s, frozen_s, for_transaction=False)}")
     except psycopg.Error as error:

@@ -143,9 +143,7 @@ class TurnSide(SchedulerSide):
             if (number := numbers.get((given["job_id"], given["fire_at"]))) is not None
         ]
         newest = {
-            run.job_id: run.id
-            for launch, run in inserted
-            if launch.replaces and run.state is State.QUEUED
+            run.job_id: run.id for launch, run in inserted if launch.replaces and run.state is State.QUEUED
         }
         for job_id, run_id in newest.items():
             self._replace(job_id, run_id, now)
@@ -189,7 +187,12 @@ class TurnSide(SchedulerSide):
         """Write what became of attempts."""
         ended = {end.key for end in ends if end.started_at is not None}
         begun = [
-            {"run_id": start.key[0], "attempt": start.key[1], "started_at": start.started_at, "pid": start.pid}
+            {
+                "run_id": start.key[0],
+                "attempt": start.key[1],
+                "started_at": start.started_at,
+                "pid": start.pid,
+            }
             for start in starts
             if start.key not in ended  # its end says the same
         ]
