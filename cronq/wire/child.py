@@ -249,7 +249,7 @@ def _listening_connector(**pool: Any) -> PsycopgConnector:  # noqa: ANN401 - its
 def _pool_for_transactions(schema: str) -> Callable[..., AsyncConnectionPool]:
     """Return a pool that has names found in a schema for one transaction at a time.
 
-    What a pooler gives for the next one may be another session, and PgBouncer refuses the parameter `options`.
+    What a pooler gives for the next one may be another session, and PgBouncer refuses `options`.
     """
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool

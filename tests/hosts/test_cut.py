@@ -36,7 +36,8 @@ def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
     }
     again = min(line.at for line in ledger.lines(run_id) if line.attempt == 2)
     print(
-        f"\nlast sign of life {[f'{lease_end - at:.2f}' for at in deaths.values()]} s before the lease ended; "
+        f"\nlast sign of life {[f'{lease_end - at:.2f}' for at in deaths.values()]} s before the lease ended;"
+        " "
         f"abandoned {(first.finished_at - lost.lease_until) / 1e6:.2f} s after it, "
         f"begun again {again - lease_end:.2f} s after it, {taken:.1f} s after the cut"
     )

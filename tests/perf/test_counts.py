@@ -190,7 +190,7 @@ def test_system_calls_of_a_run(tmp_path: Path, python: bool, bound: int) -> None
     calls = (many - few) / (MANY - FEW)
     commits = (many_commits - few_commits) / (MANY - FEW)
     # One worker, so that nothing depends on which of two was faster: 131 for `/bin/true`, of which about 20
-    # are its own and its loader's; 78 for a function. That is with one commit a run; where the worker is through
-    # before the next claim is, as on a busy machine, there are up to two, each of which takes some 27 calls.
+    # are its own and its loader's; 78 for a function. That is with one commit a run; where the worker is
+    # through before the next claim is, as on a busy machine, there are up to two, of some 27 calls each.
     assert commits <= 2.1
     assert calls - 27 * (commits - 1) <= bound

@@ -120,7 +120,7 @@ class Connection:
         text = _WHOLE[statement]
         if statement.startswith("BEGIN") and not self.address.listens:
             # Before the turn is waited for: one of them says for how long.
-            # And in it, because the session may be another one each time: PgBouncer gives one for a transaction.
+            # And in it, because the session may be another one each time: a pooler gives one for each.
             text += f"; {self._settings_here()}"
         if statement == "BEGIN IMMEDIATE":
             # One message: the turn, and who writes, for the triggers.

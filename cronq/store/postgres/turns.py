@@ -130,8 +130,9 @@ class TurnSide(SchedulerSide):
 
     def _insert_all(self, launches: Sequence[Launch], now: Micros) -> list[Run]:
         values = [
-            (launch, rows.run_values(launch.job.id, launch.job.revision, launch.job.definition.priority, entry, now))
+            (launch, rows.run_values(job.id, job.revision, job.definition.priority, entry, now))
             for launch in launches
+            for job in (launch.job,)
             for entry in launch.entries
         ]  # fmt: skip
         added = self._written(_ADD, [{"n": n, **given} for n, (_, given) in enumerate(values)])
