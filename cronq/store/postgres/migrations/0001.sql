@@ -26,7 +26,7 @@ CREATE TABLE job (
 CREATE UNIQUE INDEX job_name ON job (name) WHERE removed_at IS NULL;
 CREATE INDEX job_tombstone ON job (name) WHERE removed_at IS NOT NULL;
 -- What is due: paused and removed jobs are not in it at all.
-CREATE INDEX job_due ON job (next_fire_at)
+CREATE INDEX job_due ON job (next_fire_at, id)
     WHERE next_fire_at IS NOT NULL AND paused_at IS NULL AND removed_at IS NULL;
 CREATE INDEX job_startup ON job (id) WHERE at_startup AND paused_at IS NULL AND removed_at IS NULL;
 CREATE INDEX job_locks ON job (name) WHERE locks IS NOT NULL AND removed_at IS NULL;
