@@ -14,15 +14,15 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 
-from cronq.errors import StoreUnreachable
-from cronq.store.postgres.address import Address
+from cronq.errors import StoreUnreachable, UsageError
+from cronq.store.postgres.address import PATIENCE, Address
 from cronq.store.postgres.dialect import translated
 from cronq.store.postgres.errors import meaning_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 SCHEMA_VERSION = 1
-CONNECT_TIMEOUT_S = 10
 FROZEN_S = 5
 """After so long between two statements of a transaction the server ends it, and others go on."""
 LOCK_PATIENCE_S = 10
@@ -163,21 +163,17 @@ class _Cursor(psycopg.Cursor[Any]):
 
 
 def connect(address: Address) -> psycopg.Connection[Any]:
-    """Return a connection in autocommit mode, with cronq's settings. Raises: StoreError."""
+    """Return a connection in autocommit mode, with cronq's settings. Raises: StoreError, UsageError."""
     try:
-        connection = psycopg.connect(
-            address.conninfo,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="cronq",
-            client_encoding="UTF8",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=20_000,
-            # Behind PgBouncer in transaction mode the next statement may meet another session.
-            prepare_threshold=5 if address.listens else None,
-        )
+        given = conninfo_to_dict(address.conninfo)
+    except psycopg.ProgrammingError:
+        # Its text quotes what it could not read, which may be the password.
+        raise UsageError(f"{address.shown} cannot be read", hint="special characters are written as %XX") from None
+    parameters = {**PATIENCE, "application_name": "cronq", **given, "client_encoding": "UTF8"}
+    try:
+        # Behind PgBouncer in transaction mode the next statement may meet another session.
+        threshold = 5 if address.listens else None
+        connection = psycopg.connect(autocommit=True, prepare_threshold=threshold, **parameters)
     except psycopg.Error as error:
         raise meaning_of(error, address.shown) from error
     if not address.listens:
