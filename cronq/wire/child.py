@@ -113,7 +113,13 @@ class _Child:
         # One connection fetches, and one is there for messages that are done meanwhile.
         pool = {"pool_factory": _pool_for_transactions(self._setup.schema)} if not self._setup.listen else {}
         connector = _listening_connector(
-            kwargs=parameters, min_size=1, max_size=2, max_idle=30.0, timeout=10.0, reconnect_timeout=5.0, **pool
+            kwargs=parameters,
+            min_size=1,
+            max_size=2,
+            max_idle=30.0,
+            timeout=10.0,
+            reconnect_timeout=5.0,
+            **pool,
         )
         app = App(connector=connector)
         app.job_manager = _watched_manager(app, self)
@@ -235,7 +241,7 @@ def _listening_connector(**pool: Any) -> PsycopgConnector:  # noqa: ANN401 - its
 def _pool_for_transactions(schema: str) -> Callable[..., AsyncConnectionPool]:
     """Return a pool that has names found in a schema for one transaction at a time.
 
-    What a pooler gives for the next one may be another session, and PgBouncer refuses the parameter `options`.
+    The next one may be in another session, and PgBouncer refuses the parameter `options`.
     """
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool

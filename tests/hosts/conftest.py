@@ -52,4 +52,4 @@ def ledger(server: PostgresServer, alpha: Host) -> Iterator[Ledger]:
     ledger = Ledger(server, url, alpha.folder)
     yield ledger
     for log in sorted(alpha.folder.glob("*.log")):
-        print(f"--- {log.name}\n{log.read_text()[-5000:]}")  # noqa: T201 - shown where a test failed
+        print(f"--- {log.name}\n{log.read_text()[-5000:]}")

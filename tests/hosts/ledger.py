@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +15,9 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 from cronq import clock
+from cronq.store.postgres.cluster import Cluster
 from tests.hosts.network import Host, Process
 from tests.postgres.server import WHEEL, owner_for_tests, programs
-from cronq.store.postgres.cluster import Cluster
 
 LEASE_S = 12.0
 """Of most tests: it ends sooner, and a beat may be late all the same."""
@@ -86,7 +83,13 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         settings = (f"listen_addresses={self.host.address}", "fsync=off", "timezone=UTC", *self._options)
-        words = [str(self.cluster.programs / "postgres"), "-D", str(self.cluster.data), "-k", str(self.sockets)]
+        words = [
+            str(self.cluster.programs / "postgres"),
+            "-D",
+            str(self.cluster.data),
+            "-k",
+            str(self.sockets),
+        ]
         words += [word for setting in settings for word in ("-c", setting)]
         self._process = self.host.start(*self._as_owner(), *words, log=self.folder / "log")
         eventually(self._answers, "the server answers", 30)
@@ -95,8 +98,11 @@ class PostgresServer:
         """Become a copy of another server, that is kept up to date, and without which it commits nothing."""
         self.cluster.data.mkdir()
         self.cluster.give(self.cluster.data)
-        where = f"host={primary.host.address} user=cronq password={self.password} application_name={self.host.name}"
-        self.program("pg_basebackup", "-d", where, "-D", str(self.cluster.data), "-R", "-X", "stream", "-c", "fast")
+        where = f"host={primary.host.address} user=cronq password={self.password}"
+        where += f" application_name={self.host.name}"
+        self.program(
+            "pg_basebackup", "-d", where, "-D", str(self.cluster.data), "-R", "-X", "stream", "-c", "fast"
+        )
         self.start()
         primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{self.host.name}'")
         primary.execute("SELECT pg_reload_conf()")
@@ -227,7 +233,9 @@ class Ledger:
         step = every_s * 1_000_000
         expected = rows[0].fire_at
         for row in rows:
-            assert row.fire_at == expected, f"{name}: {(row.fire_at - expected) / step} fire times are missing"
+            assert row.fire_at == expected, (
+                f"{name}: {(row.fire_at - expected) / step} fire times are missing"
+            )
             assert row.last_fire_at == row.fire_at + (row.fire_count - 1) * step
             expected = row.last_fire_at + step
         return sum(row.fire_count for row in rows)
@@ -254,5 +262,8 @@ def eventually(holds: Callable[[], object], what: str, seconds: float = 20.0, ev
 def notices(node: Process) -> list[tuple[float, str]]:
     """Return what a node has said in words, with the times."""
     found = [json.loads(line) for line in node.said().splitlines() if line.startswith("{")]
-    return [(datetime.fromisoformat(event["at"]).timestamp(), event["message"])
-            for event in found if "message" in event]
+    return [
+        (datetime.fromisoformat(event["at"]).timestamp(), event["message"])
+        for event in found
+        if "message" in event
+    ]

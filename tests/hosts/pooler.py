@@ -42,6 +42,8 @@ server_round_robin = 1
         file.chmod(0o644)
     host.folder.chmod(0o711)
     log = host.folder / "pgbouncer.log"
-    host.start("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", path, str(settings), log=log)
+    host.start(
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", path, str(settings), log=log
+    )
     eventually(lambda: "process up" in log.read_text(), "PgBouncer is up")
     return f"postgresql://cronq:{server.password}@{host.address}:{PORT}/cronq?listen=no"

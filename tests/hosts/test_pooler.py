@@ -31,7 +31,7 @@ def test_node_behind_a_pooler(alpha: Host, beta: Host, server: PostgresServer, l
     ledger.cronq(alpha, "cancel", str(sleeper))
     eventually(lambda: ledger.run(sleeper).state == "done", "it is cancelled")
     cancelled = ledger.attempts(sleeper)[0].finished_at / 1e6 - begin
-    print(f"\nstarted in {[round(s, 1) for s in took]} s, cancelled in {cancelled:.1f} s")  # noqa: T201
+    print(f"\nstarted in {[round(s, 1) for s in took]} s, cancelled in {cancelled:.1f} s")
     assert cancelled < 6
     assert max(took) < 7
 

@@ -13,7 +13,9 @@ def test_password_is_not_shown() -> None:
     assert address.shown == "postgresql://me@db:5433/name?sslmode=require"
 
 
-@pytest.mark.parametrize("password", ["1/secret", "1?a=secret", "1#secret", "1/?secret", "x/secret", "1,2/secret"])
+@pytest.mark.parametrize(
+    "password", ["1/secret", "1?a=secret", "1#secret", "1/?secret", "x/secret", "1,2/secret"]
+)
 def test_password_that_ends_too_early_is_refused_unshown(password: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_address(f"postgresql://me:{password}@db/name", "--db")

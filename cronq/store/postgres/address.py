@@ -81,7 +81,8 @@ def parse_address(text: str, rule: str) -> Address:
     if parts.fragment or "@" in parts.path + parts.query:
         # A password that ends too early: what comes after it would be shown.
         raise UsageError(
-            f"{rule} holds a `#`, or an `@` behind the host", hint="in a password: # is %23, / %2F, ? %3F, @ %40"
+            f"{rule} holds a `#`, or an `@` behind the host",
+            hint="in a password: # is %23, / %2F, ? %3F, @ %40",
         )
     ours = {name: value for name, value in pairs if name in _OURS}
     schema = ours.get("schema", DEFAULT_SCHEMA)

@@ -168,8 +168,10 @@ def connect(address: Address) -> psycopg.Connection[Any]:
         given = conninfo_to_dict(address.conninfo)
     except psycopg.ProgrammingError:
         # Its text quotes what it could not read, which may be the password.
-        raise UsageError(f"{address.shown} cannot be read", hint="special characters are written as %XX") from None
-    parameters = {**PATIENCE, "application_name": "cronq", **given, "client_encoding": "UTF8"}
+        raise UsageError(
+            f"{address.shown} cannot be read", hint="special characters are written as %XX"
+        ) from None
+    parameters: dict[str, Any] = {**PATIENCE, "application_name": "cronq", **given, "client_encoding": "UTF8"}
     try:
         # Behind PgBouncer in transaction mode the next statement may meet another session.
         threshold = 5 if address.listens else None
