@@ -19,6 +19,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from cronq.store.postgres.address import PATIENCE
 from cronq.store.postgres.messages import TASK
 from cronq.store.postgres.procrastinate_schema import quoted, search_path_option
 from cronq.wire.lines import Permit, Setup, Splitter
@@ -32,15 +33,6 @@ _T = TypeVar("_T")
 _AGAIN_S = 1.0
 """How often a database that cannot be reached is tried again."""
 _PR_SET_PDEATHSIG = 1
-_DEFAULTS = {
-    "connect_timeout": 10,
-    # A host that is gone says nothing: then reading would wait for ever.
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-"""Connection parameters, unless the connection string has them. Source: PostgreSQL, libpq-connect."""
 
 
 def main() -> int:
@@ -99,9 +91,9 @@ class _Child:
         self._secrets = [str(given[name]) for name in ("password", "sslpassword") if given.get(name)]
         if not self._setup.listen:
             # Behind a pooler, the next transaction may be on another connection. Source: psycopg, prepare.
-            return {**_DEFAULTS, **given, "prepare_threshold": None}
+            return {**PATIENCE, **given, "prepare_threshold": None}
         options = f"{given.get('options') or ''} {search_path_option(self._setup.schema)}".strip()
-        return {**_DEFAULTS, **given, "options": options}
+        return {**PATIENCE, **given, "options": options}
 
     async def _reach(self, parameters: dict[str, Any]) -> None:
         """Wait until the database can be reached: a pool would try ever less often."""
@@ -249,7 +241,7 @@ def _listening_connector(**pool: Any) -> PsycopgConnector:  # noqa: ANN401 - its
 def _pool_for_transactions(schema: str) -> Callable[..., AsyncConnectionPool]:
     """Return a pool that has names found in a schema for one transaction at a time.
 
-    What a pooler gives for the next one may be another session, and PgBouncer refuses `options`.
+    The next one may be in another session, and PgBouncer refuses the parameter `options`.
     """
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool

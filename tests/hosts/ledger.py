@@ -94,6 +94,27 @@ class PostgresServer:
         self._process = self.host.start(*self._as_owner(), *words, log=self.folder / "log")
         eventually(self._answers, "the server answers", 30)
 
+    def follow(self, primary: PostgresServer) -> None:
+        """Become a copy of another server, that is kept up to date, and without which it commits nothing."""
+        self.cluster.data.mkdir()
+        self.cluster.give(self.cluster.data)
+        where = f"host={primary.host.address} user=cronq password={self.password}"
+        where += f" application_name={self.host.name}"
+        self.program(
+            "pg_basebackup", "-d", where, "-D", str(self.cluster.data), "-R", "-X", "stream", "-c", "fast"
+        )
+        self.start()
+        primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{self.host.name}'")
+        primary.execute("SELECT pg_reload_conf()")
+        in_step = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+        eventually(lambda: primary.execute(in_step), "the copy is up to date")
+
+    def promote(self) -> None:
+        """Be the server that is written."""
+        self.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+        self.program("pg_ctl", "promote", "-w", "-s", "-D", str(self.cluster.data))
+        self.execute("SELECT pg_reload_conf()")
+
     def set_password(self) -> None:
         self.execute(f"ALTER ROLE cronq PASSWORD '{self.password}'")
 
@@ -194,13 +215,21 @@ class Ledger:
     def attempts(self, run_id: int) -> list[Any]:
         return self.server.execute("SELECT * FROM attempt WHERE run_id = %s ORDER BY attempt", run_id)
 
-    def check_fire_times(self, name: str, every_s: int) -> int:
-        """See that each fire time up to the last has exactly one run; return how many there were."""
-        rows = self.server.execute(
-            "SELECT r.fire_at, r.last_fire_at, r.fire_count FROM run r JOIN job j ON j.id = r.job_id"
+    def fire_times(self, name: str) -> list[Any]:
+        """Return the rows of a job's fire times, oldest first."""
+        return self.server.execute(
+            "SELECT r.* FROM run r JOIN job j ON j.id = r.job_id"
             " WHERE j.name = %s AND r.fire_at IS NOT NULL ORDER BY r.fire_at",
             name,
         )
+
+    def succeeded(self, name: str) -> list[Any]:
+        """Return those of them that have run."""
+        return [row for row in self.fire_times(name) if row.outcome == "success"]
+
+    def check_fire_times(self, name: str, every_s: int) -> int:
+        """See that each fire time up to the last has exactly one run; return how many there were."""
+        rows = self.fire_times(name)
         step = every_s * 1_000_000
         expected = rows[0].fire_at
         for row in rows:

@@ -30,9 +30,9 @@ def why_not() -> str | None:
     missing = [name for name in _TOOLS if shutil.which(name) is None]
     if missing:
         return f"there is no {', '.join(missing)}"
-    words = ("unshare", "--net", "--uts", "--pid", "--fork", "--mount-proc")
-    words += ("ip", "link", "add", "b0", "type", "bridge")
-    made = subprocess.run(words, capture_output=True, text=True, check=False)
+    spaces = ("unshare", "--net", "--uts", "--pid", "--fork", "--mount-proc")
+    bridge = ("ip", "link", "add", "b0", "type", "bridge")
+    made = subprocess.run((*spaces, *bridge), capture_output=True, text=True, check=False)
     return f"no namespaces can be made: {made.stderr.strip()}" if made.returncode else None
 
 

@@ -58,6 +58,7 @@ def test_password_is_shown_nowhere(alpha: Host, beta: Host, working: Ledger) -> 
         working.url.replace(password, password + "x"),
         working.url.replace(f"{alpha.address}/", f"{alpha.address}:x/"),
         working.url.replace(password, f"1/{password}"),
+        working.url.replace(password, f"%zz{password}"),
         working.url.replace(password, f"1?a={password}"),
         working.url + "?schema=NO",
         working.url + "#x",

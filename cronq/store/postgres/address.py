@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
@@ -18,6 +19,19 @@ SCHEMES = ("postgresql:", "postgres:")
 EMBEDDED = "postgresql+embedded"
 """Names the private server of `cronq.store.postgres.embedded`."""
 DEFAULT_SCHEMA = "cronq"
+PATIENCE: Mapping[str, int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 8000,
+}
+"""For how long a silent server is waited for, unless the address says otherwise: seconds, the last one ms.
+
+A server that is gone without a word is found out by a beat, at most 10 s after the last one; given up after
+8 s; and the next host of the address is asked after 5 s more: so in 23 s, and the trust lasts for 28.
+Source: PostgreSQL, libpq-connect.
+"""
 _SECRET = frozenset({"password", "sslpassword", "passfile"})
 _OURS = frozenset({"schema", "listen"})
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 
 from cronq.errors import InvariantError, StoreUnreachable, UsageError
-from cronq.store.postgres.address import Address
+from cronq.store.postgres.address import PATIENCE, Address
 from cronq.store.postgres.dialect import translated
 from cronq.store.postgres.errors import KeyTaken, meaning_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 SCHEMA_VERSION = 1
-CONNECT_TIMEOUT_S = 10
 FROZEN_S = 5
 """After so long between two statements of a transaction the server ends it, and others go on."""
 LOCK_PATIENCE_S = 10
@@ -228,23 +228,16 @@ def connect(
         UsageError: The address has a parameter that libpq does not know.
     """
     try:
-        connection = psycopg.connect(
-            address.conninfo,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="cronq",
-            client_encoding="UTF8",
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=20_000,
-            # Behind PgBouncer in transaction mode the next statement may meet another session.
-            prepare_threshold=5 if address.listens else None,
-        )
+        given = conninfo_to_dict(address.conninfo)
     except psycopg.ProgrammingError:
         # libpq's own words may hold a piece of a password.
         message = f"{address.shown} is not an address that libpq understands"
         raise UsageError(message, hint="are all its parameters spelled right?") from None
+    parameters: dict[str, Any] = {**PATIENCE, "application_name": "cronq", **given, "client_encoding": "UTF8"}
+    try:
+        # Behind PgBouncer in transaction mode the next statement may meet another session.
+        threshold = 5 if address.listens else None
+        connection = psycopg.connect(autocommit=True, prepare_threshold=threshold, **parameters)
     except psycopg.Error as error:
         raise meaning_of(error, address.shown) from error
     if not address.listens:
