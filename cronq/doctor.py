@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from glob import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import lock
 from cronq.errors import CronqError, StoreMissing
@@ -20,6 +20,9 @@ from cronq.store import Place, Store, open_store
 from cronq.store.swapping import REPLACED, RESCUED, beside, is_same_file, stray_drafts
 from cronq.timing import placement_of, times_of
 from cronq.worker.accounts import trouble_with
+
+if TYPE_CHECKING:
+    from cronq.store.postgres.address import Address
 
 MANY_LOGS_BYTES = 1024**3
 LOW_SPACE_BYTES = 64 * 1024 * 1024
@@ -44,6 +47,9 @@ class Finding(NamedTuple):
 def examine(place: Place, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield the findings about a place, the foundations first."""
     yield _zone_data()
+    if place.address is not None:
+        yield from _server(place, place.address, environ)
+        return
     yield _sqlite()
     yield from _files(place)
     yield from _space(place)
@@ -64,6 +70,39 @@ def examine(place: Place, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield from _logs(place, store)
     except CronqError as error:
         # Nothing that is built on a damaged database is worth a look.
+        yield Finding("database", "error", error.message, error.hint)
+    finally:
+        store.close()
+
+
+def _server(place: Place, address: Address, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at a ledger in a server, and at what this host has of it."""
+    from cronq.doctor_server import look, look_at_nodes
+
+    is_usable = True
+    for finding in look(address, environ):
+        is_usable = is_usable and finding.level != "error"
+        yield finding
+    if not is_usable:
+        return
+    try:
+        store = open_store(place, read_only=True, environ=environ)
+    except StoreMissing:
+        return  # said already
+    except CronqError as error:
+        yield Finding("database", "error", error.message, error.hint)
+        return
+    try:
+        yield look_at_nodes(store)
+        for finding in _jobs(store):
+            # Another host may have what is missing here.
+            is_here = finding.level == "error"
+            yield finding._replace(
+                level="warning" if is_here else finding.level,
+                message=finding.message + (", on this host" if is_here else ""),
+            )
+        yield from _pings(store)
+    except CronqError as error:
         yield Finding("database", "error", error.message, error.hint)
     finally:
         store.close()

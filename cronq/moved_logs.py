@@ -27,13 +27,18 @@ def pieces(place: Place, source: End) -> Iterator[Row]:
         StoreError: A log cannot be read.
     """
     sweep(place, frozenset())  # what a worker that was killed left has no name yet
+    for key in _known(place, source):
+        yield from _pieces_of(place, key)
+
+
+def _known(place: Place, source: End) -> Iterator[AttemptKey]:
+    """Yield the attempts that may have logs there, in their order."""
     for first in _thousands(place):
         known = source.execute(
             "SELECT run_id, attempt FROM attempt WHERE run_id >= ? AND run_id < ? ORDER BY run_id, attempt",
             (first, first + _RUNS),
         )
-        for run_id, attempt in known:
-            yield from _pieces_of(place, (run_id, attempt))
+        yield from ((run_id, attempt) for run_id, attempt in known)
 
 
 def _thousands(place: Place) -> list[int]:
@@ -82,6 +87,21 @@ def write(place: Place, rows: Iterable[Row]) -> int:
     finally:
         _close(fd)
     return written
+
+
+def collect(seats: Iterable[Place], target: Place, source: End) -> int:
+    """Copy the logs that nodes have on this host, unless they are there by now; return how many.
+
+    Raises:
+        StoreError: One cannot be read or written.
+    """
+    collected = 0
+    for seat in seats:
+        sweep(seat, frozenset())
+        for key in _known(seat, source):
+            if seat.log_file(*key).exists() and not target.log_file(*key).exists():
+                collected += write(target, _pieces_of(seat, key))
+    return collected
 
 
 def _close(fd: int) -> None:

@@ -2,12 +2,12 @@
 
 Both are written by nobody else meanwhile. The old one gets its mark before the new one is committed: whatever
 dies at whatever line, there are never two that somebody could take for the one to work with. Dies between the
-two commits: the mark is taken away with `cronq db move --forget`.
+two commits: the new one is empty, and the mark is taken away with `cronq db move --forget`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from cronq.errors import (
     InvariantError,
     SchedulerRunning,
     StoreBusy,
+    StoreUnreachable,
     UsageError,
 )
 from cronq.restore import nobody_at_work
@@ -97,12 +98,18 @@ def move(
             _refuse_busy(old)
             _refuse_busy(new)
             _refuse_contents(new, target)
-            moved = _copy(old, new, source, target, with_logs=with_logs)
+            moved = _copy(old, new, source, target, _seats(source, environ), with_logs=with_logs)
             old.execute(_MARK, (MOVED_TO, target.shown))
             old.commit()
             try:
                 new.commit()
-            except BaseException:
+            except StoreUnreachable as error:
+                # It may be there for all that: then there would be two that count.
+                raise StoreUnreachable(
+                    f"{error.message}; whether the ledger arrived is not known",
+                    hint="look there; if it is empty, this one counts again with: cronq db move --forget",
+                ) from error
+            except CronqError:
                 with suppress(CronqError):
                     _forget(old)
                 raise
@@ -127,7 +134,25 @@ def _forget(end: End) -> None:
     end.commit()
 
 
-def _copy(old: End, new: End, source: Place, target: Place, *, with_logs: bool) -> Moved:
+def _seats(place: Place, environ: Mapping[str, str]) -> list[Place]:
+    """Return what nodes of a ledger in a server have on this host."""
+    if place.address is None:
+        return []
+    from cronq.store.postgres.location import ledger_folder, seat_of
+
+    with suppress(OSError):
+        numbers = [
+            int(path.name)
+            for path in ledger_folder(place.address, environ).iterdir()
+            if path.name.isdecimal()
+        ]
+        return [seat_of(place.address, place.rule, number, environ) for number in sorted(numbers)]
+    return []
+
+
+def _copy(
+    old: End, new: End, source: Place, target: Place, seats: Sequence[Place], *, with_logs: bool
+) -> Moved:
     common = [table for table in TABLES if old.columns(table.name) and new.columns(table.name)]
     copying.clear(new)
     for table in common:
@@ -142,6 +167,7 @@ def _copy(old: End, new: End, source: Place, target: Place, *, with_logs: bool) 
     if target.address is None and source.address is not None:
         found = copying.pages(old, copying.OUTPUT, moved_logs.COLUMNS)
         logs = moved_logs.write(target, (row for page in found for row in page))
+        logs += moved_logs.collect(seats, target, old)
         ((lost,),) = old.execute("SELECT count(host) FROM attempt")
     elif source.address is not None or with_logs:
         if source.address is None:

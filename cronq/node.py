@@ -16,6 +16,7 @@ from cronq.database_clock import DatabaseClock
 from cronq.errors import StoreError
 from cronq.scheduler import Scheduler, Stage, Ticker
 from cronq.store.postgres.nodes import BEAT_S, LEASE_S
+from cronq.worker.wired import WiredPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,7 @@ class Membership:
         self._news.listen()
         if scheduler.stage is Stage.RUNNING:
             self._look_after_others(scheduler)
-        self._look_after_own(scheduler)
+            self._look_after_own(scheduler)
         now = self._clock.now()
         self._store.send_waiting(now)
         self._store.mend_wire(now)
@@ -141,7 +142,11 @@ class Membership:
 
     def _look_after_own(self, scheduler: Scheduler) -> None:
         """Put back what was claimed by a transaction of which nobody knew that it had succeeded."""
-        lost = [held.claim.key for held in self._store.held() if not scheduler.holds(held.claim.key)]
+        workers = scheduler.workers
+        assert isinstance(workers, WiredPool)
+        keys = [held.claim.key for held in self._store.held()]
+        # Of those nothing was begun, nor will be: no worker has ever heard of them.
+        lost = [key for key in keys if not scheduler.holds(key) and not workers.was_assigned(key)]
         if lost:
             self._store.unclaim(lost, now=self._clock.now())
 

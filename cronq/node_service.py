@@ -19,10 +19,11 @@ from cronq.errors import ExitCode, StoreFull
 from cronq.model import Outcome
 from cronq.node import Identity, Membership
 from cronq.pinging import pinging
-from cronq.scheduler import Options, Scheduler, Ticker
+from cronq.scheduler import Options, Scheduler, Stage, Ticker
 from cronq.seat import is_deserted, take_seat
 from cronq.service import REDRAW_EVERY_S, announce_ready, assembled, notify_tickers, tail_of, turn
 from cronq.store import Place, Store
+from cronq.store.moved import refuse_moved
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
 from cronq.waiting import SystemClock
@@ -32,6 +33,7 @@ from cronq.worker.wired import WiredPool
 
 if TYPE_CHECKING:
     from cronq.store.postgres.address import Address
+    from cronq.store.postgres.store import PostgresStore
     from cronq.wire.receiver import Receiver
 
 FINISH_S = 2.0
@@ -77,14 +79,13 @@ def run_node(
     from cronq.wire.lines import Setup
     from cronq.wire.receiver import Receiver
 
+    options.is_alone = False
     with ExitStack() as stack:
         store = open_postgres(address, place, create=options.fires)
         stack.callback(store.close)
         store.queues = queues
         seat = take_seat(address, place.rule, environ)
         stack.callback(seat.hold)
-        if prepare is not None:
-            prepare(store)
         real = SystemClock()
         clock = DatabaseClock(real)
         stack.callback(clock.close)
@@ -105,11 +106,16 @@ def run_node(
             lambda name: is_deserted(address, place.rule, name, environ),
         )
         stack.callback(member.leave)
+        # Only now: whoever moves the ledger has seen this node, or is seen.
+        refuse_moved(store)
+        if prepare is not None:
+            prepare(store)
         wire = Receiver(Setup(address.conninfo, address.schema, options.slots, queues, address.listens))
         stack.callback(_finish, wire)
         pings = stack.enter_context(pinging(seat.place, clock, tell, environ))
         workers = WiredPool(clock, seat.place, size=options.slots, boot_id=boot_id, trust=trust_path)
         workers.database, workers.real, workers.wire = clock, real, wire
+        store.fresh_permits = workers.fresh
         redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
 
         def told(event: events.Event) -> None:
@@ -133,6 +139,9 @@ def run_node(
         wire.start()
         notifier = Notifier(environ)
         scheduler.tickers.append(member.ticker)
+        if options.fires:
+            sending = Ticker(0.0, lambda scheduler: _send(store, scheduler), wakes=False)
+            scheduler.tickers.append(sending)
         scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told).ticker]
         if options.until_idle:
             # Nobody tells when others have done what was left.
@@ -158,6 +167,12 @@ def _finish(wire: Receiver) -> None:
         wire.poll(monotonic())
         wire.release(wire.held)
     wire.close()
+
+
+def _send(store: PostgresStore, scheduler: Scheduler) -> None:
+    """Tell the workers of runs that waited, and may begin now; on each turn, for which the loop wakes up."""
+    if scheduler.stage is Stage.RUNNING:
+        store.send_waiting(scheduler.clock.now())
 
 
 def _look(_scheduler: Scheduler) -> None:

@@ -27,7 +27,10 @@ LOOK_S = 60.0
 class ZoneWatch:
     """Follows zone data that are replaced while a scheduler lives; it wakes nobody up."""
 
-    def __init__(self, store: Store, clock: Clock, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, tell: Callable[[str], None], *, is_alone: bool = True
+    ) -> None:
+        self._is_alone = is_alone
         self._store = store
         self._clock = clock
         self._tell = tell
@@ -67,13 +70,18 @@ class ZoneWatch:
         return True
 
     def _follow(self, now: Micros, *, anyway: bool) -> None:
-        for message in follow_zone_data(self._store, now, anyway=anyway):
+        for message in follow_zone_data(self._store, now, anyway=anyway, is_alone=self._is_alone):
             self._tell(message)
         self._next_at = self._clock.monotonic() + LOOK_S
 
 
 def follow_zone_data(
-    store: Store, now: Micros, version: str | None = None, *, anyway: bool = False
+    store: Store,
+    now: Micros,
+    version: str | None = None,
+    *,
+    anyway: bool = False,
+    is_alone: bool = True,
 ) -> list[str]:
     """Renew the watermarks if the zone data are not those that computed them.
 
@@ -82,6 +90,8 @@ def follow_zone_data(
         now: Wall time.
         version: Of the data in use, as `2026f`; by default asked of `cronq.schedule.zones`.
         anyway: Their version may be the same, and they are not.
+        is_alone: Nobody else schedules from this store, with data of another host. Else older data than
+            those in force change nothing, or two hosts would take turns for ever.
 
     Returns:
         What moved, a line a job; empty if nothing did.
@@ -90,6 +100,8 @@ def follow_zone_data(
     before = store.fact(FACT)
     if before == version and not anyway:
         return []
+    if before is not None and version < before and not is_alone:
+        return [f"the zone data here ({version}) are older than those in force ({before}): renew them"]
     told = []
     if before is not None:
         jobs = store.scheduled_jobs(limit=PAGE)

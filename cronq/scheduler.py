@@ -80,6 +80,7 @@ class Options:
         drain_s: How long running attempts may go on after the first request to stop.
         due_until: Fire times after this instant are left to somebody later; None: all are launched.
         fires: Whether it launches what is due, or only executes what others have launched.
+        is_alone: Whether nobody else schedules from the same store.
     """
 
     slots: int = 32
@@ -88,6 +89,7 @@ class Options:
     drain_s: float = 30.0
     due_until: Micros | None = None
     fires: bool = True
+    is_alone: bool = True
 
 
 @dataclass(slots=True)
@@ -166,7 +168,9 @@ class Scheduler:
 
         self._patience = Patience(store, clock, notice)
         self._steps = ClockSteps(store, clock, notice)
-        self._zones = ZoneWatch(store, clock, lambda message: notice("info", message))
+        self._zones = ZoneWatch(
+            store, clock, lambda message: notice("info", message), is_alone=self.options.is_alone
+        )
         self._began = clock.monotonic()
         self._life: int | None = None
 
@@ -504,6 +508,8 @@ class Scheduler:
     def _wake_at(self) -> Micros:
         """Return the wall time of the next thing that has to be done without being asked."""
         now, monotonic = self.clock.now(), self.clock.monotonic()
+        if self._pending and not self._patience.is_in_trouble:
+            return now  # a ticker has found something that is to be written
         waits = [LOOK_ANYWAY_S, *(ticker.next_at - monotonic for ticker in self.tickers if ticker.wakes)]
         ends = [self.workers.deadline(), self._stage_ends, self._patience.retry_at, self._for_ends()]
         if self.stage is Stage.RUNNING:

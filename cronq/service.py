@@ -25,6 +25,7 @@ from cronq.reporter import Tail
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, Store, open_store
 from cronq.store.connection import LOG_SIZE_LIMIT
+from cronq.store.moved import refuse_moved
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
 from cronq.waiting import SystemClock
@@ -107,6 +108,7 @@ def run_scheduler(
         held = lock.hold(place.lock)
         stack.callback(held)
         store.check()
+        refuse_moved(store)
         if prepare is not None:
             prepare(store)
         workers = Pool(clock, place, size=options.slots, boot_id=kernel.boot_id())

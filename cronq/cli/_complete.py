@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 
 LIMIT = 500
+_SERVERS = ("postgresql:", "postgres:", "postgresql+")
 
 _JOBS = """
     SELECT job.name, json_extract(definition.document, '$.schedule')
@@ -71,6 +72,8 @@ def _rows(query: str, prefix: str, environ: Mapping[str, str]) -> list[tuple[str
 
 def database(environ: Mapping[str, str], cwd: str) -> str | None:
     """Return the path of the database; None if it was found by walking up and is not trusted."""
+    if environ.get("CRONQ_DB", "").startswith(_SERVERS):
+        return None  # it may be far away
     if environ.get("CRONQ_DB"):
         return os.path.realpath(os.path.join(cwd, os.path.expanduser(environ["CRONQ_DB"])))
     home = environ.get("HOME") or os.path.expanduser("~")

@@ -180,6 +180,8 @@ def _answer(session: Session, target: Place, rows: Mapping[str, int], done: Move
         session.note(
             f"the logs stay where they are: {session.tilde(str(source.logs))} (--logs takes them along)"
         )
+    if source.address is not None and target.address is None:
+        session.note("logs that are only on other hosts stay there")
     if done.hosts_lost:
         session.note(f"on which host {count_of(done.hosts_lost, 'attempt')} ran is not known there")
     session.note(f"`cronq run` refuses {session.tilde(source.shown)} from now on")

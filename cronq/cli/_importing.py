@@ -97,10 +97,7 @@ def import_jobs(
         _refuse_others(planned(session, read, prune=False))
     if is_plan:
         return found, read, planned(session, read, prune=False)
-    is_first = not session.place.database.exists()
-    with session.store(create=True) as store:
-        if is_first:
-            session.tell(f"created {session.tilde(str(session.place.database))}")
+    with session.made_store() as store:
         return found, read, apply_file(session, store, read, prune=False)
 
 

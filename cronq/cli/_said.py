@@ -47,9 +47,7 @@ def hint_about_scheduler(session: Session) -> None:
     """Say so if no scheduler is there to act on what was just done."""
     if session.options.quiet or session.options.json:
         return
-    from cronq.lock import is_held
-
-    if not is_held(session.place.lock):
+    if not session.is_scheduler_alive():
         session.hint("no scheduler is running; start one with `cronq run`")
 
 

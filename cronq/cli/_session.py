@@ -93,7 +93,8 @@ class Session:
         environ = self.environment.environ
         named = self.options.db or environ.get("CRONQ_DB") or ""
         # A database that is named in full is found even from a working directory that is gone.
-        cwd = Path("/") if named.startswith(("/", "~")) else self.environment.cwd()
+        in_full = ("/", "~", "postgresql:", "postgres:", "postgresql+")
+        cwd = Path("/") if named.startswith(in_full) else self.environment.cwd()
         return find_place(self.options.db, environ, cwd)
 
     @contextmanager
@@ -102,14 +103,68 @@ class Session:
         from cronq.store import open_store
 
         if self.options.verbose:
-            self.tell(f"database: {self.tilde(str(self.place.database))} ({self.place.rule})")
+            self.tell(f"database: {self.shown_place} ({self.place.rule})")
         store = open_store(self.place, create=create, read_only=read_only, environ=self.environment.environ)
         try:
+            self._follow_clock_of(store)
             yield store
             for error in store.unreadable():
                 self.warn(f"{error.message}; {error.hint}")
         finally:
             store.close()
+
+    @contextmanager
+    def made_store(self) -> Iterator[Store]:
+        """Open the database for a while; if there is none, make it, and say so."""
+        from cronq.store.opening import exists
+
+        is_first = not exists(self.place)
+        with self.store(create=True) as store:
+            if is_first:
+                self.tell(f"created {self.shown_place}")
+            yield store
+
+    @property
+    def shown_place(self) -> str:
+        """What people call the database: its path, or its address without secrets."""
+        return self.tilde(self.place.shown)
+
+    def refuse_server(self, what: str, hint: str) -> None:
+        """Raise UsageError if the ledger is in a server, for what works with a database file alone."""
+        if self.place.address is not None:
+            from cronq.errors import UsageError
+
+            raise UsageError(f"{what}; this ledger is in a PostgreSQL server", hint=hint)
+
+    def is_scheduler_alive(self) -> bool:
+        """Return whether a scheduler lives, when no store is open; False if a server cannot be asked."""
+        if self.place.address is None:
+            from cronq.lock import is_held
+
+            return is_held(self.place.lock)
+        from cronq.alive import is_scheduler_alive
+        from cronq.errors import CronqError
+        from cronq.store import open_store
+
+        try:
+            store = open_store(self.place, read_only=True, environ=self.environment.environ)
+        except CronqError:
+            return False
+        try:
+            return is_scheduler_alive(self.place, store)
+        finally:
+            store.close()
+
+    def _follow_clock_of(self, store: Store) -> None:
+        """Take the time of a database that several hosts share: theirs may differ.
+
+        Not if something was computed from this host's already: all of a command is about one instant.
+        """
+        if self.place.address is not None and "started_at" not in self.__dict__:
+            from cronq.store.postgres.store import PostgresStore
+
+            assert isinstance(store, PostgresStore)
+            self.started_at = store.database_now()
 
     def ring(self) -> None:
         """Tell a live scheduler that the database has news."""

@@ -72,6 +72,9 @@ def tick(session: Session, typed: Typed) -> int:
     asked = read(session, typed)
     if asked.state is not None:
         session.place = place_of(asked.state, session.place if session.options.db else None)
+    session.refuse_server(
+        "`tick` works with a database file", "`cronq run --until-idle` does the same; or --db FILE"
+    )
     if asked.file is None and not session.place.database.exists():
         looked = "" if session.options.db else f"neither {session.environment.cwd() / DEFAULT_FILE} nor "
         raise UsageError(

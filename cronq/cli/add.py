@@ -105,11 +105,7 @@ def _read(session: Session, given: list[str]) -> tuple[Definition, Times, tuple[
 def _store(
     session: Session, new: NewJob, times: Times, *, replace_job: bool, paused: bool
 ) -> tuple[Job, str]:
-    database = session.place.database
-    is_first = not database.exists()
-    with session.store(create=True) as store:
-        if is_first:
-            session.tell(f"created {session.tilde(str(database))}")
+    with session.made_store() as store:
         try:
             # The instant from which its first fire time was computed: its life begins there.
             now = session.started_at

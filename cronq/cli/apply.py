@@ -55,10 +55,7 @@ def command(
         done = planned(session, read, prune=prune)
     else:
         read = read_file(session, path)
-        is_first = not session.place.database.exists()
-        with session.store(create=True) as store:
-            if is_first:
-                session.tell(f"created {session.tilde(str(session.place.database))}")
+        with session.made_store() as store:
             done = apply_file(session, store, read, prune=prune)
     _answer(session, read, done, days, is_plan=plan)
     if not plan:

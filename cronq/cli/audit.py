@@ -11,7 +11,6 @@ import typer
 from cronq.cli._session import Session
 from cronq.cli._values import instant_of
 from cronq.errors import DefinitionUnreadable, ExitCode, JobNotFound, StoreMissing
-from cronq.lock import is_held, read_holder
 from cronq.render.ledger import difference_text
 from cronq.render.text import Tone, Word, count_of, plain
 from cronq.render.times import full, iso
@@ -115,33 +114,31 @@ def _proofs(
     session: Session, names: list[str], since: Micros | None, unreadable: list[DefinitionUnreadable]
 ) -> Iterator[Proof]:
     """Yield the proofs; what cannot be read is added to a list."""
+    from cronq.alive import is_scheduler_alive, living_scheduler
     from cronq.proof import prove
 
     try:
         with session.store(read_only=True) as store:
-            alive = _alive_since(session)
+            holder = living_scheduler(session.place, store)
+            alive_since = None if holder is None else holder.since
             for job_id in store.ever(list(dict.fromkeys(names))):
                 try:
-                    yield prove(store, job_id, session.environment.now(), since=since, alive_since=alive)
+                    yield prove(
+                        store, job_id, session.environment.now(), since=since, alive_since=alive_since
+                    )
                 except JobNotFound:
                     continue  # retention has just forgotten it
                 except DefinitionUnreadable as error:
                     unreadable.append(error)
-            running = store.totals().running
+            forsaken = 0 if is_scheduler_alive(session.place, store) else store.totals().running
     except StoreMissing:
         if names or session.options.db or session.environment.environ.get("CRONQ_DB"):
             raise
         return
-    if running and not is_held(session.place.lock):
+    if forsaken:
         session.note(
-            f"{count_of(running, 'run')} not ended, and no scheduler is there; the next one sees to it"
+            f"{count_of(forsaken, 'run')} not ended, and no scheduler is there; the next one sees to it"
         )
-
-
-def _alive_since(session: Session) -> Micros | None:
-    """Return since when the scheduler that runs now is there."""
-    holder = read_holder(session.place.lock) if is_held(session.place.lock) else None
-    return None if holder is None else holder.since
 
 
 def _text(error: DefinitionUnreadable) -> str:

@@ -219,10 +219,7 @@ def _date(session: Session, text: str) -> date:
 
 def _add(session: Session, name: str, source: str, *, replace: bool) -> int:
     text = read_source(session, name, source)
-    is_first = not session.place.database.exists()
-    with session.store(create=True) as store:
-        if is_first:
-            session.tell(f"created {session.tilde(str(session.place.database))}")
+    with session.made_store() as store:
         before = store.calendars().get(name)
         if before is not None and before != text and not replace:
             raise ConflictError(

@@ -78,6 +78,8 @@ def command(
 
 def _action(words: list[str]) -> tuple[str, list[str]]:
     action, *rest = words or ["url"]
+    if "://" in action:
+        raise UsageError("an address is no action", hint="cronq db move URL, or cronq --db URL db url")
     if action not in _ACTIONS:
         raise UsageError(f"`{plain(action)}` is not url, migrate, move or stop", hint=f"usage: cronq {USAGE}")
     if len(rest) > _ACTIONS[action][1]:

@@ -26,6 +26,8 @@ def command(
     came with somebody else's files is used only after you have accepted it this way.
     """
     session = Session.of(ctx)
+    if session.options.db is not None:
+        session.refuse_server("`init` makes a database file", "the tables in a server: cronq db migrate")
     environment = session.environment
     root = (environment.cwd() / Path(directory or ".").expanduser()).resolve()
     if not root.is_dir():

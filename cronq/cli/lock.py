@@ -98,6 +98,10 @@ def _execute(session: Session, names: list[str], argv: tuple[str, ...], timeout:
     from cronq.schedule.duration import parse_duration
     from cronq.worker.outside import Outside, interrupted_by_signals
 
+    session.refuse_server(
+        "named locks of commands outside need the database file of one machine",
+        "what only jobs share: cronq set NAME --lock LOCK",
+    )
     limit = None if timeout is None else parse_duration(timeout)
     place = session.place
     with session.store() as store:

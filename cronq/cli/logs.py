@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -20,6 +20,9 @@ from cronq.store import RunDetail, RunQuery, Store
 from cronq.worker.environment import secrets_now, variables_now
 from cronq.worker.reading import Gap, LogReader
 from cronq.worker.spool import open_log
+
+if TYPE_CHECKING:
+    from cronq.store.postgres.store import PostgresStore
 
 USAGE = "logs RUN|NAME [options]"
 EXAMPLES = ("cronq logs backup", "cronq logs 812 -f")
@@ -142,6 +145,8 @@ def _pieces(
     while fd is None and follow and not _has_ended(store, attempt):
         session.environment.sleep(POLL_S)
         fd = _opened(session, attempt)
+    if fd is None and session.place.address is not None:
+        fd = _opened_in_server(store, attempt)
     if fd is None:
         _refuse_missing(session, store, attempt)
         return
@@ -168,6 +173,16 @@ def _opened(session: Session, attempt: Attempt) -> int | None:
     except OSError as error:
         raise StoreError(f"{error.filename} cannot be read: {error.strerror}") from error
     return fd
+
+
+def _opened_in_server(store: Store, attempt: Attempt) -> int | None:
+    """Return a descriptor of what was brought into the server; None: nothing was."""
+    from cronq.store.postgres.output import kept_output
+
+    try:
+        return kept_output(cast("PostgresStore", store).connection, (attempt.run_id, attempt.attempt))
+    except OSError as error:
+        raise StoreError(f"the output cannot be copied: {error.strerror}") from error
 
 
 def _refuse_missing(session: Session, store: Store, attempt: Attempt) -> None:

@@ -125,6 +125,8 @@ class _Work:
         self._histories = histories
         self._own = own
         self._batches = 0
+        # A server gives its turns in the order in which they are asked for, and looks after its log itself.
+        self._is_file = session.place.address is None
 
     def count(self) -> list[_Done]:
         """Return what `do` would remove."""
@@ -163,7 +165,7 @@ class _Work:
                 self._batches += 1
                 if self._batches % TIDY_EVERY == 0:
                     self._tidy()
-                if is_held(self._session.place.lock):
+                if self._is_file and is_held(self._session.place.lock):
                     environment.sleep(min(environment.monotonic() - began, MOST_PATIENCE_S))
             began = environment.monotonic()
 
@@ -171,7 +173,7 @@ class _Work:
         """Keep the write-ahead log short: a scheduler does it at its next turn; without one we do."""
         if not self._batches:
             return
-        if is_held(self._session.place.lock):
+        if self._is_file and is_held(self._session.place.lock):
             self._session.ring()
         else:
             self._store.checkpoint()

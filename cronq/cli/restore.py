@@ -43,6 +43,7 @@ def command(
     from cronq.store.backup import inspect_copy
 
     session = Session.of(ctx)
+    session.refuse_server("`restore` puts a database file back", "pg_restore does it for a server")
     source = path_of(session, file)
     copy = inspect_copy(source)
     now = session.environment.now()

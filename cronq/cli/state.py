@@ -60,6 +60,7 @@ def command(
         raise UsageError("--file is for `cronq state import`", hint=f"usage: cronq {USAGE}")
     if action == "merge":
         return _merge(session, files[0], files[1], output)
+    session.refuse_server(f"`state {action}` works with a database file", "name one with --db FILE")
     if action == "import":
         return _import(session, _path(session, files[0]), file)
     return _export(session, files[0] if files else "-")

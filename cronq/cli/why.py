@@ -9,7 +9,6 @@ import typer
 from cronq.cli._documents import attempt_document, run_document
 from cronq.cli._session import Session
 from cronq.cli._values import differences, instant_of
-from cronq.lock import is_held
 from cronq.render.text import Tone, Word, plain
 from cronq.render.times import full, iso
 from cronq.render.why import exact, sentence
@@ -37,6 +36,7 @@ def command(
     Without --at it is about its newest fire time. A time without a zone is in that of the job. Removed jobs
     can be asked about, too.
     """
+    from cronq.alive import is_scheduler_alive
     from cronq.evidence import gather, past_named
     from cronq.schedule.zones import is_zone
     from cronq.why.explain import explain
@@ -49,7 +49,7 @@ def command(
             tz = past.job.definition.tz
             asked = instant_of(session, at, tz if is_zone(tz) else "UTC")
             past = past_named(store, name, asked)
-        alive = is_held(session.place.lock)
+        alive = is_scheduler_alive(session.place, store)
         now = session.started_at
         facts = gather(store, past, asked, now, alive=alive, changes=_changes)
     answer = explain(facts)

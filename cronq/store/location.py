@@ -134,6 +134,12 @@ def named_place(text: str, cwd: Path, rule: str, environ: Mapping[str, str]) -> 
         from cronq.store.postgres.location import server_place
 
         return server_place(text, rule, environ)
+    if "://" in text:
+        # Never repeated: it may hold a password.
+        raise UsageError(
+            f"{rule} is neither the path of a file nor the address of a PostgreSQL server",
+            hint="an address begins with postgresql://",
+        )
     return _at_path(text, cwd, rule)
 
 

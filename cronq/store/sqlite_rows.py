@@ -38,10 +38,14 @@ class Ledger:
         """Return the definition that a run was made under; kept, because a revision never changes."""
         known = self._definitions.get((job_id, revision))
         if known is None:
-            if len(self._definitions) >= _DEFINITIONS_KEPT:
-                self._definitions.clear()
             document, name = self._one(queries.DEFINITION_GET, (job_id, revision))
-            known = self._definitions[job_id, revision] = rows.definition_in(document, job_id, name)
+            known = self._keep_definition(job_id, revision, document, name)
+        return known
+
+    def _keep_definition(self, job_id: int, revision: int, document: str | None, name: str) -> Definition:
+        if len(self._definitions) >= _DEFINITIONS_KEPT:
+            self._definitions.clear()
+        known = self._definitions[job_id, revision] = rows.definition_in(document, job_id, name)
         return known
 
     def unreadable(self) -> list[DefinitionUnreadable]:
@@ -69,11 +73,13 @@ class Ledger:
                 inserted.append(rows.run_from_values(row[0], job.name, values))
         started = [run.id for run in inserted if run.state is State.QUEUED]
         if launch.replaces and started:
-            newest = started[-1]
-            reason = f"replaced by run {newest}"
-            self._db.execute(queries.RUN_REPLACE_QUEUED, (reason, now, job.id, newest))
-            self._db.execute(queries.RUN_REPLACE_RUNNING, (reason, job.id))
+            self._replace(job.id, started[-1], now)
         return inserted
+
+    def _replace(self, job_id: int, newest: int, now: Micros) -> None:
+        reason = f"replaced by run {newest}"
+        self._db.execute(queries.RUN_REPLACE_QUEUED, (reason, now, job_id, newest))
+        self._db.execute(queries.RUN_REPLACE_RUNNING, (reason, job_id))
 
     def _run(self, run_id: int) -> Run:
         row = self._maybe(queries.RUN_GET, (run_id,)) if run_id < _INTEGER_END else None

@@ -113,10 +113,15 @@ class SchedulerSide(LockSide):
             return []
         with transaction(self._db, self._path):
             chosen = self._claimable(len(everybody), now, unlocked_from=len(workers))
-            return [
-                self._claim(run, locks, worker, boot_id, now)
-                for (run, locks), worker in zip(chosen, everybody, strict=False)
-            ]
+            return self._claim_all(chosen, everybody, boot_id, now)
+
+    def _claim_all(
+        self, chosen: Sequence[tuple[Run, list[str]]], workers: Sequence[str], boot_id: str, now: Micros
+    ) -> list[Claim]:
+        return [
+            self._claim(run, locks, worker, boot_id, now)
+            for (run, locks), worker in zip(chosen, workers, strict=False)
+        ]
 
     def unclaim(self, keys: Sequence[AttemptKey], *, now: Micros) -> None:
         """Put runs back into the queue of whose attempts nothing was started."""
@@ -162,7 +167,7 @@ class SchedulerSide(LockSide):
         book: LockBook | None = None
         while True:
             in_vain = 0
-            for row in self._queued(now, full):
+            for row in self._queued(now, full, limit):
                 max_running, running, locks_text, run_id, job_id = row[:5]
                 if job_id in full:
                     in_vain += 1
@@ -193,7 +198,7 @@ class SchedulerSide(LockSide):
             else:
                 return chosen
 
-    def _queued(self, now: Micros, full: Collection[int]) -> Iterable[rows.Row]:
+    def _queued(self, now: Micros, full: Collection[int], wanted: int) -> Iterable[rows.Row]:  # noqa: ARG002
         """Yield the runs that are available, the first in line first, but for those of some jobs."""
         return self._db.execute(queries.RUN_CLAIMABLE, (now, json.dumps([*full])))
 

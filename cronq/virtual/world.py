@@ -40,9 +40,17 @@ class VirtualWorld:
     def __post_init__(self) -> None:
         self._boots = 1
         self.clock = VirtualClock(self.now)
-        self.place = Place(self.folder / "cronq.db", self.folder / "logs", "virtual world")
-        self.store = open_store(self.place, create=True, for_scheduler=True, durable=False)
+        self.place = self.locate()
+        self.store = self.create()
         self.workers = self.hire()
+
+    def locate(self) -> Place:
+        """Return where the ledger of this world is."""
+        return Place(self.folder / "cronq.db", self.folder / "logs", "virtual world")
+
+    def create(self) -> Store:
+        """Make the ledger; return it for the schedulers of this world, who follow each other."""
+        return open_store(self.place, create=True, for_scheduler=True, durable=False)
 
     def hire(self) -> PlayedWorkers:
         """Return the workers of this world."""

@@ -55,6 +55,7 @@ class WiredPool(ShiftedPool):
     _voided = 0
     _is_leaving = False
     _used: frozenset[AttemptKey] = frozenset()
+    _assigned: frozenset[AttemptKey] = frozenset()
 
     def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
         """Return the workers that can take a claim, no more than there are permits."""
@@ -68,6 +69,10 @@ class WiredPool(ShiftedPool):
         """Return none: another node may be free sooner."""
         return []
 
+    def fresh(self) -> int:
+        """Return how many permits have not been used for a claim yet."""
+        return self._free()
+
     @property
     def capacity(self) -> int:
         """Further attempts that could run now, if workers for them were started."""
@@ -78,12 +83,18 @@ class WiredPool(ShiftedPool):
         """Hand a claim to the worker that it names, with one of the permits."""
         self._offered -= 1
         self._used |= {claim.key}
+        self._assigned |= {claim.key}
         super().assign(claim)
+
+    def was_assigned(self, key: AttemptKey) -> bool:
+        """Return whether a worker has heard of an attempt whose end was not acknowledged."""
+        return key in self._assigned
 
     def acknowledge(self, keys: Iterable[AttemptKey]) -> None:
         """Say that these ends are in the store; their permits are free."""
         keys = list(keys)
         self._used -= set(keys)
+        self._assigned -= set(keys)
         super().acknowledge(keys)
 
     def recall(self) -> None:

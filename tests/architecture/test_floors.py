@@ -58,6 +58,7 @@ FLOORS: dict[str, int] = {
     "cronq.scheduler": 5,
     "cronq.service": 5,
     "cronq.doctor": 5,
+    "cronq.doctor_server": 5,
     "cronq.alive": 5,
     "cronq.restore": 5,
     "cronq.moving": 5,

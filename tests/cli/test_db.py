@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -11,12 +12,13 @@ from typing import Any, cast
 import pytest
 
 from cronq import lock
-from cronq.errors import ConflictError, ExitCode
+from cronq.errors import ConflictError, ExitCode, StoreUnreachable
 from cronq.model import Outcome
 from cronq.store import find_place
 from cronq.store.connection import SCHEMA_VERSION
-from cronq.store.copying import TABLES
+from cronq.store.copying import TABLES, Row
 from cronq.store.moved import refuse_moved
+from cronq.store.postgres.copying import PostgresEnd
 from cronq.store.postgres.store import PostgresStore
 from tests.cli.conftest import PASSWORD
 from tests.cli.world import World
@@ -51,7 +53,10 @@ def lived(world: World) -> World:
 
 def listing(world: World, *arguments: str) -> list[str]:
     """Return what commands tell of a ledger."""
-    asked = (("runs", "-n", "1000"), ("show", "backup"), ("export",), ("calendars",), ("lock",))
+    asked = (
+        ("runs", "-n", "1000"), ("show", "backup"), ("export",), ("calendars",), ("lock",), ("audit",),
+        ("logs", "1"),
+    )  # fmt: skip
     return [world.run(*words, JSON, *arguments, tty=False).out for words in asked]
 
 
@@ -195,6 +200,14 @@ def test_the_way_back_says_that_hosts_are_lost(server_world: World) -> None:
     assert "note: on which host 2 attempts ran is not known there" in answer.err
 
 
+def test_logs_of_nodes_on_this_host_come_along(server_world: World) -> None:
+    lived(server_world)
+    answer = server_world.run("db", "move", "back.db")
+    assert "with the output of 2 attempts\nnote: logs that are only on other hosts stay there\n" in answer.err
+    del server_world.variables["CRONQ_DB"]
+    assert server_world.run("--db", "back.db", "logs", "1", tty=False).out == "it said\n" * 10_000
+
+
 def test_plan_changes_nothing(world: World, url: str) -> None:
     lived(world)
     answer = world.run("db", "move", url, "--plan", JSON, tty=False)
@@ -287,6 +300,38 @@ def test_what_fails_at_the_end_leaves_no_mark(
     assert world.run("db", "move", url).code == ExitCode.CONFLICT
     monkeypatch.undo()
     assert "moved to" not in world.run("db").out
+    assert world.run("db", "move", url).code == 0
+
+
+def test_a_server_that_is_lost_at_the_end_leaves_the_mark(
+    world: World, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived(world)
+
+    def lost(_: object) -> None:
+        raise StoreUnreachable("lost")
+
+    monkeypatch.setattr("cronq.store.postgres.copying.PostgresEnd.commit", lost)
+    answer = world.run("db", "move", url)
+    assert answer.code == ExitCode.STORE
+    assert "whether the ledger arrived is not known" in answer.err
+    assert "moved to" in world.run("db").out
+
+
+def test_what_does_not_arrive_is_noticed(world: World, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lived(world)
+    insert = PostgresEnd.insert
+
+    def lossy(end: PostgresEnd, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        insert(end, table, columns, list(rows)[1:] if table == "attempt" else rows)
+
+    monkeypatch.setattr(PostgresEnd, "insert", lossy)
+    answer = world.run("db", "move", url)
+    assert answer.code != 0
+    assert "1 rows of `attempt` arrived, of 2" in answer.err
+    monkeypatch.undo()
+    assert "moved to" not in world.run("db").out
+    assert world.run("--db", url, "list", "-q", tty=False).out == ""
     assert world.run("db", "move", url).code == 0
 
 

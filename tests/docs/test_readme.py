@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,34 @@ def test_the_file_of_jobs_can_be_applied_and_is_exported_as_the_same(
     assert cronq("apply").endswith("2 added, 0 changed, 0 removed, 0 unchanged\n")
     (tmp_path / "cronq.toml").write_text(cronq("export"))
     assert cronq("apply", "--prune").endswith("0 added, 0 changed, 0 removed, 2 unchanged\n")
+
+
+def test_the_nodes_of_one_machine_share_a_ledger(environ: dict[str, str], tmp_path: Path) -> None:
+    # Not in the test's folder: root's server runs as somebody who cannot go there.
+    folder = Path(tempfile.mkdtemp(prefix="cronq-readme-"))
+    folder.chmod(0o711)
+    own = {**environ, "XDG_DATA_HOME": str(folder)}
+    install, *lines = marked("nodes").strip().splitlines()
+    assert install == "pip install --quiet 'cronq-cli[postgres-embedded]'"
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", "\n".join(lines)],
+            env=own,
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    finally:
+        stop = ["cronq", "db", "stop", "--db", "postgresql+embedded", "--force"]
+        subprocess.run(stop, env=own, cwd=tmp_path, check=True, capture_output=True)
+        shutil.rmtree(folder)
+    assert "schedulers\t2 running" in done.stdout
+    assert "nodes\t4 nodes on 1 host" in done.stdout
+    assert re.search(r"ledger proven: 1 job, \d+ fire times, 0 differences", done.stdout + done.stderr)
+    started = re.findall(r"attempt_started job=hello run_id=(\d+)", done.stdout)
+    assert len(started) == len(set(started)) >= 2
 
 
 def test_every_command_is_in_the_readme() -> None:

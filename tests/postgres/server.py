@@ -21,10 +21,11 @@ WHEEL = "wheel"
 
 
 class Server:
-    """A server in a folder of its own, which can be crashed; its disk is never waited for."""
+    """A server in a folder of its own, which can be crashed; its disk is not waited for, unless asked to."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, *, syncs: bool = False) -> None:
         self._folder = folder
+        self._syncs = syncs
         self._numbers = itertools.count(1)
         self.cluster = Cluster(folder / "data", programs, owner_for_tests())
         folder.chmod(0o711)
@@ -45,7 +46,8 @@ class Server:
 
     def start(self) -> None:
         # A crash of processes loses nothing that the kernel has, so the tests need no fsync.
-        self._last = self.cluster.start(self._folder / "s", "fsync=off", "max_connections=200")
+        fsync = "fsync=on" if self._syncs else "fsync=off"
+        self._last = self.cluster.start(self._folder / "s", fsync, "max_connections=200")
 
     def stop(self, *, immediate: bool = False) -> None:
         self.cluster.stop("immediate" if immediate else "fast")
@@ -85,13 +87,13 @@ class Server:
 
 
 @contextmanager
-def running_server(choice: str | None = None) -> Iterator[Server]:
+def running_server(choice: str | None = None, *, syncs: bool = False) -> Iterator[Server]:
     """Run a server in a folder of its own, and remove both afterwards."""
     # Not in pytest's folder: it is closed to the user that root's server runs as, and its name is too long.
     folder = Path(tempfile.mkdtemp(prefix="cronq-pg-"))
     server = None
     try:
-        server = Server(folder, programs(choice or os.environ.get(CHOICE) or WHEEL))
+        server = Server(folder, programs(choice or os.environ.get(CHOICE) or WHEEL), syncs=syncs)
         yield server
     finally:
         if server is not None:

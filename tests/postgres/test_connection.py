@@ -136,17 +136,25 @@ def test_lost_outside_a_transaction_it_is_connected_again(
 
 
 def test_lost_inside_a_snapshot(db: Connection) -> None:
-    with pytest.raises(StoreUnreachable), snapshot(db, PATH):  # type: ignore[arg-type]
-        value_of(db, "format")
-        faults.end_session(db)
-        value_of(db, "format")
+    def look_twice() -> None:
+        with snapshot(db, PATH):  # type: ignore[arg-type]
+            value_of(db, "format")
+            faults.end_session(db)
+            value_of(db, "format")
+
+    with pytest.raises(StoreUnreachable):
+        look_twice()
     assert value_of(db, "format") is not None
 
 
 def test_an_error_of_the_block_is_the_one_that_is_told(db: Connection) -> None:
-    with pytest.raises(JobExists), transaction(db, PATH):  # type: ignore[arg-type]
-        faults.cut(db)
-        raise JobExists("of the block")
+    def fail() -> None:
+        with transaction(db, PATH):  # type: ignore[arg-type]
+            faults.cut(db)
+            raise JobExists("of the block")
+
+    with pytest.raises(JobExists):
+        fail()
     assert value_of(db, "format") is not None
 
 
@@ -154,8 +162,8 @@ def test_news_of_a_lost_connection(db: Connection) -> None:
     assert list(db.news()) == []
     faults.end_session(db)
     with pytest.raises(StoreUnreachable):
-        for _ in range(3):  # the server's last words may come first
-            list(db.news())
+        # The server's last words may come first.
+        [list(db.news()) for _ in range(3)]
     with pytest.raises(StoreUnreachable):
         db.fileno()
     assert value_of(db, "format") is not None
@@ -287,9 +295,14 @@ def test_a_part_that_fails_takes_all_parts_back(store: Store) -> None:
     with pytest.raises(InvariantError, match="went on"):
         go_on()
     assert store.totals().queued == 0
-    with pytest.raises(JobExists), store.together():
-        store.trigger(["a"], now=NOW)
-        add(store, "a")
+
+    def fail() -> None:
+        with store.together():
+            store.trigger(["a"], now=NOW)
+            add(store, "a")
+
+    with pytest.raises(JobExists):
+        fail()
     assert store.totals().queued == 0
     store.trigger(["a"], now=NOW)
     assert store.totals().queued == 1

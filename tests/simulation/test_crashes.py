@@ -10,9 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from cronq.model import SECOND, CatchUp, Outcome, Overlap
+from tests.simulation.conftest import ON_BOTH
 from tests.simulation.world import Played, World, utc
 
 Worlds = Callable[..., World]
+
+pytestmark = ON_BOTH
 
 SCHEDULES = (
     "* * * * *",

@@ -28,7 +28,9 @@ from cronq.model import (
 from cronq.plan import FireTimes, Launch
 from cronq.proof import prove
 from cronq.redefine import redefine, zone_data
-from cronq.store import CalendarText, DueJob, JobChange, NewJob, RunQuery, Store
+from cronq.store import CalendarText, DueJob, JobChange, NewJob, Place, RunQuery, Store, open_store
+from cronq.store.postgres.address import Address
+from cronq.store.sqlite_rows import Ledger
 from cronq.timing import fire_times, times_of
 from cronq.virtual.clock import VirtualClock
 from cronq.virtual.workers import Play, Played, PlayedWorkers
@@ -119,6 +121,8 @@ class World(VirtualWorld):
     """A world in which the scheduler, and people's commands, may be killed at any step."""
 
     fate: Callable[[str, str], bool] = never
+    address: Address | None = None
+    """Of a server that has the ledger; None: it is a file."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,9 +133,21 @@ class World(VirtualWorld):
     def hire(self) -> WatchedWorkers:
         return WatchedWorkers(self.clock, self.open, self.slots, lambda claim: self.play(claim))
 
+    def locate(self) -> Place:
+        if self.address is None:
+            return super().locate()
+        return Place(self.folder / "node", self.folder / "logs", "virtual world", address=self.address)
+
+    def create(self) -> Store:
+        return super().create() if self.address is None else open_store(self.place, create=True)
+
+    def open(self) -> Store:
+        return super().open() if self.address is None else open_store(self.place)
+
     @property
     def database(self) -> sqlite3.Connection:
-        """The connection of the store, for looks that no method gives."""
+        """The connection of the store, for looks that no method gives; on a server, what is like one."""
+        assert isinstance(self.store, Ledger)
         return self.store._db
 
     def mortal(self) -> Store:

@@ -68,6 +68,9 @@ def parse_address(text: str, rule: str) -> Address:
         _check_hosts(parts.netloc)
     except ValueError as error:
         raise UsageError(f"{rule} is not the address of a database", hint=_FORM) from error
+    if re.search("%(?![0-9A-Fa-f]{2})|%00", text):
+        # libpq would repeat the word that it stands in.
+        raise UsageError(f"{rule} holds a `%` that begins no character", hint="write it as %25 in a password")
     if parts.fragment or "@" in parts.path:
         raise UsageError(f"{rule} is cut short by a `#`, `?` or `/`", hint="in a password: %23, %3F, %2F")
     ours = {name: value for name, value in pairs if name in _OURS}

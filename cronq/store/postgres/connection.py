@@ -242,7 +242,7 @@ def connect(
     except psycopg.ProgrammingError:
         # libpq's own words may hold a piece of a password.
         message = f"{address.shown} is not an address that libpq understands"
-        raise UsageError(message, hint="postgresql.org/docs/current/libpq-connect.html") from None
+        raise UsageError(message, hint="are all its parameters spelled right?") from None
     except psycopg.Error as error:
         raise meaning_of(error, address.shown) from error
     try:

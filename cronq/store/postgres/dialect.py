@@ -23,9 +23,11 @@ FROM job WHERE at_startup AND paused_at IS NULL AND removed_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM run WHERE run.job_id = job.id AND run.trigger_key = ?)
 ORDER BY id
 """
+# Not a join: for those PostgreSQL would rather read all attempts.
 _LATEST = """
-SELECT max(greatest(r.queued_at, coalesce(a.finished_at, 0)))
-FROM run r LEFT JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt WHERE r.state = 'queued'
+SELECT max(greatest(r.queued_at, coalesce(
+    (SELECT a.finished_at FROM attempt a WHERE a.run_id = r.id AND a.attempt = r.attempt), 0)))
+FROM run r WHERE r.state = 'queued'
 """
 _MISFITS = """
 SELECT id, became, attempt, tries, newest, open_rows, last_outcome, last_exit_code, is_forsaken

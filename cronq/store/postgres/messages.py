@@ -76,3 +76,9 @@ SELECT id FROM unnest(CAST(:ids AS bigint[])) AS id
 WHERE procrastinate_cancel_job_v1(id, false, true) IS NOT NULL
 """
 """Remove those of the messages `:ids` that nobody holds yet; returns them."""
+
+WITHDRAWN = """
+DELETE FROM procrastinate_jobs WHERE id IN (
+    SELECT id FROM procrastinate_jobs WHERE id IN ({wires}) AND status = 'todo' FOR UPDATE SKIP LOCKED)
+"""
+"""As part of a statement: remove those of some messages that nobody holds, nor is just about to take."""

@@ -26,6 +26,9 @@ UNSENT_S = 10.0
 """A run that waits for so long, and of which no message is on its way, gets another one."""
 KEPT_NODES = 1000
 """So many that are gone are remembered."""
+_FOLLOWED = "clock_was_set_back_from"
+_SAME_STEP: Micros = 60 * SECOND
+"""Nodes notice a step at their next turn, so what they say of it differs."""
 _MENDED = 200
 """Messages that one beat puts at most."""
 
@@ -226,6 +229,21 @@ class NodeSide(SchedulerSide):
             self._db.plain(_LOSE, {"id": self.node.id, "dead": [*dead]})
             taken = {number for (number,) in self._found(_TAKE, (self.node.id,))}
         return [(held, host) for held, host in self._held() if held.claim.run.id in taken]
+
+    def follow_clock_back(self, before: Micros | None, *, now: Micros) -> int:
+        """Let retries keep their delays after the database's clock was set back: once, whoever notices.
+
+        What the ledger shows of it (`before` is None) is left alone: it is of other hosts as well, whose
+        reading of that clock is a few milliseconds ahead or behind.
+        """
+        if before is None:
+            return 0
+        with self.together():
+            followed = self.fact(_FOLLOWED)
+            if followed is not None and abs(int(followed) - before) < _SAME_STEP:
+                return 0
+            self.set_fact(_FOLLOWED, str(before))
+            return super().follow_clock_back(before, now=now)
 
     def held(self) -> list[Held]:
         """Return the running runs of this node; of all, if it is none."""

@@ -18,22 +18,27 @@ from cronq.store.postgres.address import Address
 from cronq.store.postgres.connection import Connection
 from cronq.store.postgres.migrating import require_schema
 from cronq.store.postgres.nodes import NodeSide
+from cronq.store.postgres.turns import TurnSide
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
 
 _PAGE = 64
-"""Runs that are read at a time to find those that may start."""
+_SPARE = 4
+"""Runs that are read at first besides those that are wanted, and then at a time, to find those that may start."""
 
-# Claim. Index run_queue gives the order; a page after a row of the one before.
+# Claim. Index run_queue gives the order; a page after a row of the one before. LATERAL, and OFFSET 0: it
+# cannot be guessed how many rows the queues leave, and for a bad guess it would read all jobs and sort
+# the whole queue.
 _QUEUED = f"""
-SELECT j.max_running, (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running'), j.locks,
+SELECT j.max_running, CASE WHEN j.max_running IS NOT NULL THEN
+        (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running') END, j.locks,
     {queries.RUN_COLUMNS}
-{queries.RUN_FROM}
+FROM run r CROSS JOIN LATERAL (SELECT * FROM job WHERE job.id = r.job_id OFFSET 0) j
 WHERE r.state = 'queued' AND r.available_at <= %(now)s AND r.job_id <> ALL(%(full)s)
     AND (-r.priority, r.available_at, r.id) > (%(priority)s, %(available_at)s, %(id)s)
     AND (j.paused_at IS NULL OR r.trigger = 'manual')
     AND (%(queues)s::text[] IS NULL OR coalesce(j.queue, 'default') = ANY(%(queues)s))
-ORDER BY -r.priority, r.available_at, r.id LIMIT {_PAGE}
+ORDER BY -r.priority, r.available_at, r.id LIMIT %(limit)s
 """
 
 
@@ -57,7 +62,7 @@ def open_postgres(address: Address, place: Place, *, create: bool = False) -> Po
     return PostgresStore(connection, place)
 
 
-class PostgresStore(HistorySide, NodeSide, RetentionSide):
+class PostgresStore(TurnSide, HistorySide, NodeSide, RetentionSide):
     """`cronq.store.base.Store` on one connection to PostgreSQL.
 
     Attributes:
@@ -75,7 +80,8 @@ class PostgresStore(HistorySide, NodeSide, RetentionSide):
         """The connection, for what is PostgreSQL's alone."""
         return self._db
 
-    def _queued(self, now: Micros, full: Collection[int]) -> Iterator[rows.Row]:
+    def _queued(self, now: Micros, full: Collection[int], wanted: int) -> Iterator[rows.Row]:
+        limit = min(wanted + _SPARE, _PAGE)
         after: tuple[int, ...] = (-(2**62), 0, 0)
         while True:
             values = {
@@ -85,11 +91,13 @@ class PostgresStore(HistorySide, NodeSide, RetentionSide):
                 "priority": after[0],
                 "available_at": after[1],
                 "id": after[2],
+                "limit": limit,
             }
             page = self._db.plain(_QUEUED, values).fetchall()
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < limit:
                 return
+            limit = _PAGE
             last = rows.run_from_row(page[-1][3:])
             after = (-last.priority, last.available_at, last.id)
 

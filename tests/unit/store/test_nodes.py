@@ -10,6 +10,7 @@ import pytest
 
 from cronq.errors import JobNotFound, RunNotFound, StoreBusy
 from cronq.model import AttemptEnd, AttemptStart, Outcome, State
+from cronq.rezone import FACT, follow_zone_data
 from cronq.store import Place, RunQuery
 from cronq.store.postgres.address import Address, parse_address
 from cronq.store.postgres.nodes import LEASE_S, Node
@@ -201,6 +202,33 @@ def test_long_queue_is_read_page_by_page_in_its_order(open_one: Open) -> None:
     store.trigger(["first"], now=NOW)
     claimed = [claim.run.job for claim in claim_all(store, 150, now=NOW)]
     assert claimed == ["first", "full", *["late"] * 148]
+
+
+def test_step_of_the_databases_clock_is_followed_once_whoever_notices(open_one: Open) -> None:
+    one, two = open_one(), open_one()
+    register(one, "a")
+    register(two, "b")
+    add(one, due=None)
+    one.trigger(["job"], now=NOW)
+    (claim,) = one.claim(["w"], BOOT, now=NOW)
+    retry_at = NOW + 5 * MINUTE
+    one.record([], [AttemptEnd(claim.key, Outcome.FAILURE, NOW, exit_code=1, retry_at=retry_at)])
+    back = NOW - 60 * MINUTE
+    assert one.follow_clock_back(NOW, now=back) == 1
+    assert two.follow_clock_back(NOW + 3, now=back + 2) == 0
+    assert one.run(claim.run.id).run.available_at == back + 5 * MINUTE
+    assert two.follow_clock_back(None, now=back) == 0
+    assert two.follow_clock_back(back + 10 * MINUTE, now=back + 3 * MINUTE) == 1
+
+
+def test_older_zone_data_of_one_host_change_nothing(open_one: Open) -> None:
+    store = open_one()
+    store.set_fact(FACT, "2026b")
+    (told,) = follow_zone_data(store, NOW, "2025a", is_alone=False)
+    assert "older" in told
+    assert store.fact(FACT) == "2026b"
+    assert follow_zone_data(store, NOW, "2026c", is_alone=False) == []
+    assert store.fact(FACT) == "2026c"
 
 
 # Messages
