@@ -8,6 +8,9 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+
+import pytest
 
 from tests.crash.program import is_alive, wait_until
 from tests.nodes.program import Nodes
@@ -38,6 +41,10 @@ def begin(nodes: Nodes, sleep_s: float, *policies: str) -> None:
     wait_until(nodes.lines, "its start")
 
 
+def is_dead(pid: int) -> bool:
+    return not is_alive(pid)
+
+
 def uptime() -> float:
     with open("/proc/uptime") as file:  # noqa: PTH123
         return float(file.read().split()[0])
@@ -64,7 +71,7 @@ def test_row_scheduler_killed_while_the_job_runs_on_a_host_that_stays_away(nodes
         (start,) = nodes.lines()
         lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
         first.kill()
-        wait_until(lambda: not is_alive(start.pid), "its death")
+        wait_until(lambda: is_dead(start.pid), "its death")
         assert nodes.now() < lease_until, "it lived longer than the lease"
         died_at = uptime()
         wait_until(lambda: len(nodes.lines()) == 2, "the second start")
@@ -75,6 +82,7 @@ def test_row_scheduler_killed_while_the_job_runs_on_a_host_that_stays_away(nodes
         assert nodes.one("SELECT outcome FROM attempt WHERE attempt = 1") == "abandoned"
 
 
+@pytest.mark.slow
 def test_row_worker_killed_with_its_node(nodes: Nodes) -> None:
     """All of a host is gone at once; by default nobody starts it again, and it is said."""
     with nodes.run("a") as first:
@@ -88,6 +96,7 @@ def test_row_worker_killed_with_its_node(nodes: Nodes) -> None:
     assert len(nodes.lines()) == 1
 
 
+@pytest.mark.slow
 def test_row_worker_killed_late_write_is_fenced(nodes: Nodes) -> None:
     """A host stands still for longer than its lease; what it writes when it comes back changes nothing."""
     with nodes.run("b") as other, nodes.run("a") as first:
@@ -109,6 +118,7 @@ def test_row_worker_killed_late_write_is_fenced(nodes: Nodes) -> None:
         assert nodes.rows(f"SELECT * FROM run WHERE id = {run[0][0]}") == run
 
 
+@pytest.mark.slow
 def test_row_suspend_resume_of_a_node_that_holds_messages(nodes: Nodes) -> None:
     """Its child lives on, and holds them; others get new ones after some seconds."""
     nodes.add_jobs(["once"], ["true"], every_s=3600)
@@ -136,7 +146,7 @@ def test_row_cancel_reaches_another_host(nodes: Nodes) -> None:
             started = node.wait_for("attempt_started")
             asked = time.monotonic()
             nodes.rows(f"UPDATE run SET stop_reason = 'cancelled by test' WHERE id = {started['run_id']}")
-            wait_until(lambda pid=started["pid"]: not is_alive(pid), "its end")
+            wait_until(partial(is_dead, started["pid"]), "its end")
             took.append(time.monotonic() - asked)
             assert node.wait_for("attempt_finished")["outcome"] == "cancelled"
         nodes.host("b")("trigger", "long")
