@@ -129,16 +129,20 @@ class Nodes:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def processes(self) -> list[int]:
-        """Return all of this ledger's processes, also those whose node is dead; found by their homes."""
+    def processes(self, host: str = "") -> list[int]:
+        """Return all of this ledger's processes, or a host's, also those whose node is dead."""
         found = []
-        mark = f"HOME={self.folder}/host-".encode()
+        mark = f"HOME={self.folder}/host-{host}".encode()
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
                 with suppress(OSError):
                     if mark in (entry / "environ").read_bytes():
                         found.append(int(entry.name))
         return found
+
+    def offspring(self) -> list[int]:
+        """Return all below the nodes that live."""
+        return [pid for running in self.running for pid in descendants(running.process.pid)]
 
     # The ledger, asked without cronq
 

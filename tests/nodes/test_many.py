@@ -59,7 +59,7 @@ def race(nodes: Nodes, jobs: int, seconds: float, every_s: int = 1) -> None:
 
 
 def test_row_two_schedulers_on_many_hosts(nodes: Nodes) -> None:
-    race(nodes, jobs=50, seconds=12.0)
+    race(nodes, jobs=50, seconds=8.0)
 
 
 @pytest.mark.slow
@@ -107,6 +107,7 @@ def freeze_some(nodes: Nodes, rounds: int, frozen_s: float) -> None:
     print(assert_exact(nodes), "fire times")
 
 
+@pytest.mark.slow
 def test_row_suspend_resume_of_one_of_several(nodes: Nodes) -> None:
     """One is frozen at random moments for longer than a transaction may rest; the others go on."""
     freeze_some(nodes, 1, 7.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from cronq.seat import is_deserted, take_seat
 from cronq.store.postgres.address import parse_address
 from tests.crash.program import wait_until
@@ -13,6 +15,7 @@ from tests.nodes.program import Nodes
 LONG = ("--catch-up", "skip", "--overlap", "skip", "--on-crash", "rerun")
 
 
+@pytest.mark.slow
 def test_two_folders_of_one_host_keep_their_hands_off_each_other(nodes: Nodes) -> None:
     """Two users of one machine, or two machines of one name: each numbers its seats from 1."""
     nodes.cronq("add", "long", "every 1h from 2000-01-01", *LONG, "--", *nodes.witnessed(8.0))
@@ -42,6 +45,7 @@ def test_a_seat_is_known_by_its_folder(nodes: Nodes) -> None:
     other.hold()
 
 
+@pytest.mark.slow
 def test_a_second_node_of_a_host_ends_what_a_dead_one_left(nodes: Nodes) -> None:
     """On the same host nobody has to wait for the end of a lease: locks tell that all of it is dead."""
     nodes.cronq("add", "long", "every 1h from 2000-01-01", "--", *nodes.witnessed(60.0))

@@ -104,14 +104,15 @@ UPDATE run SET wire = cronq_send(id, job_id, priority)
 WHERE state = 'queued' AND wire IS NULL AND available_at <= %s
 """
 # A message that was taken by a worker that could do nothing with it, or died with it, is gone; so is one that
-# somebody removed. Runs that could not start anyway get none.
+# somebody removed. One that is held for so long, and its run waits, is held by a node that is busy with
+# others, or stands still while its child lives. Runs that could not start anyway get none.
 _MEND = f"""
 UPDATE run SET wire = cronq_send(run.id, run.job_id, run.priority)
 FROM (SELECT r.id FROM run r JOIN job j ON j.id = r.job_id
     WHERE r.state = 'queued' AND r.available_at <= %s AND (j.paused_at IS NULL OR r.trigger = 'manual')
         AND (j.max_running IS NULL
             OR (SELECT count(*) FROM run x WHERE x.job_id = r.job_id AND x.state = 'running') < j.max_running)
-        AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs m WHERE m.id = r.wire)
+        AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs m WHERE m.id = r.wire AND m.status = 'todo')
     ORDER BY -r.priority, r.available_at, r.id LIMIT {_MENDED}) AS stuck
 WHERE run.id = stuck.id
 """

@@ -305,6 +305,22 @@ def test_message_of_a_dead_worker_is_removed_and_replaced(open_one: Open) -> Non
     assert [number for number, _, _ in messages(store)] == [run.id]
 
 
+def test_message_that_is_held_in_vain_is_doubled_once(open_one: Open) -> None:
+    """By a node that stands still: its child lives, and says so, but nobody claims."""
+    store = open_one()
+    register(store)
+    add(store, due=None)
+    (run,) = store.trigger(["job"], now=NOW)
+    store.connection.plain(
+        "WITH worker AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id)"
+        " UPDATE procrastinate_jobs SET status = 'doing', worker_id = worker.id FROM worker"
+    )
+    assert store.mend_wire(NOW) == 0
+    assert store.mend_wire(NOW + MINUTE) == 1
+    assert store.mend_wire(NOW + MINUTE) == 0
+    assert [number for number, _, _ in messages(store)] == [run.id]
+
+
 def test_end_of_a_pause_and_another_queue_send_new_messages(open_one: Open) -> None:
     store = open_one()
     job = add(store)

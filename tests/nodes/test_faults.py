@@ -1,0 +1,190 @@
+"""Nodes that die, commands that run on meanwhile, and a server that is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import pytest
+
+from tests.crash.program import is_alive, wait_until
+from tests.nodes.program import Nodes
+from tests.nodes.short_lease import LEASE_S
+
+ONCE = "every 1h from 2000-01-01"
+AT_ONCE = ("--catch-up", "skip")
+
+
+@contextmanager
+def still(nodes: Nodes, host: str) -> Iterator[None]:
+    """Let all of a host stand still meanwhile."""
+    pids = nodes.processes(host)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def begin(nodes: Nodes, sleep_s: float, *policies: str) -> None:
+    """Define `long`, and have it started."""
+    nodes.cronq("add", "long", ONCE, *AT_ONCE, *policies, "--", *nodes.witnessed(sleep_s))
+    nodes.cronq("trigger", "long")
+    wait_until(nodes.lines, "its start")
+
+
+def is_dead(pid: int) -> bool:
+    return not is_alive(pid)
+
+
+def uptime() -> float:
+    with open("/proc/uptime") as file:  # noqa: PTH123
+        return float(file.read().split()[0])
+
+
+def test_row_scheduler_killed_while_the_job_runs_and_started_again(nodes: Nodes) -> None:
+    """Its successor on the host has the seat, and what is there: one start, and its true end."""
+    with nodes.run("a") as first:
+        begin(nodes, 5.0)
+        first.kill()
+        with nodes.run("a") as second:
+            second.wait_for("run_adopted")
+            assert second.wait_for("attempt_finished")["outcome"] == "success"
+    assert [line.word for line in nodes.lines()] == ["start", "end"]
+    assert nodes.outcomes() == {"success": 1}
+    assert nodes.contradictions() == []
+
+
+def test_row_scheduler_killed_while_the_job_runs_on_a_host_that_stays_away(nodes: Nodes) -> None:
+    """The command is dead before the lease ends; only then another host begins with the run."""
+    with nodes.run("b"), nodes.run("a") as first:
+        with still(nodes, "b"):
+            begin(nodes, 60.0, "--on-crash", "rerun")
+        (start,) = nodes.lines()
+        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        first.kill()
+        wait_until(lambda: is_dead(start.pid), "its death")
+        assert nodes.now() < lease_until, "it lived longer than the lease"
+        died_at = uptime()
+        wait_until(lambda: len(nodes.lines()) == 2, "the second start")
+        second = nodes.lines()[1]
+        assert (second.word, second.key) == ("start", (start.run_id, 2))
+        assert second.uptime_s > died_at
+        assert died_at - start.uptime_s < LEASE_S < second.uptime_s - start.uptime_s + 5
+        assert nodes.one("SELECT outcome FROM attempt WHERE attempt = 1") == "abandoned"
+
+
+@pytest.mark.slow
+def test_row_worker_killed_with_its_node(nodes: Nodes) -> None:
+    """All of a host is gone at once; by default nobody starts it again, and it is said."""
+    with nodes.run("a") as first:
+        begin(nodes, 60.0)
+        with nodes.run("b") as other:
+            for pid in nodes.processes("a"):
+                os.kill(pid, signal.SIGKILL)
+            first.process.wait()
+            ended = other.wait_for("attempt_finished")
+            assert ended["outcome"] == "abandoned"
+    assert len(nodes.lines()) == 1
+
+
+@pytest.mark.slow
+def test_row_worker_killed_late_write_is_fenced(nodes: Nodes) -> None:
+    """A host stands still for longer than its lease; what it writes when it comes back changes nothing."""
+    with nodes.run("b") as other, nodes.run("a") as first:
+        with still(nodes, "b"):
+            begin(nodes, 3.0, "--on-crash", "rerun")
+        with still(nodes, "a"):
+            other.wait_for("attempt_finished", outcome="abandoned")
+            assert other.wait_for("attempt_finished", attempt=2)["outcome"] == "success"
+            before = nodes.rows("SELECT * FROM attempt ORDER BY attempt")
+            run = nodes.rows("SELECT * FROM run")
+        first.wait_for("notice", level="error")
+        # It is a node again, and works.
+        with still(nodes, "b"):
+            nodes.cronq("trigger", "long")
+            wait_until(lambda: nodes.lines()[-1].run_id != run[0][0], "the next start")
+        nodes.settle()
+        key = f"run_id = {run[0][0]}"
+        assert nodes.rows(f"SELECT * FROM attempt WHERE {key} ORDER BY attempt") == before
+        assert nodes.rows(f"SELECT * FROM run WHERE id = {run[0][0]}") == run
+
+
+@pytest.mark.slow
+def test_row_suspend_resume_of_a_node_that_holds_messages(nodes: Nodes) -> None:
+    """Its child lives on, and holds them; others get new ones after some seconds."""
+    nodes.add_jobs(["once"], ["true"], every_s=3600)
+    with nodes.run("a") as first:
+        nodes.cronq("trigger", "once")
+        first.wait_for("attempt_finished")
+        first.signal(signal.SIGSTOP)
+        nodes.cronq("trigger", "once")
+        wait_until(
+            lambda: nodes.one("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'"), "hold"
+        )
+        with nodes.run("b"):
+            began = time.monotonic()
+            wait_until(lambda: nodes.outcomes() == {"success": 2}, "its end")
+            print(f"done after {time.monotonic() - began:.1f} s")
+        first.signal(signal.SIGCONT)
+
+
+def test_row_cancel_reaches_another_host(nodes: Nodes) -> None:
+    nodes.add_jobs(["long"], ["sleep", "60"], every_s=3600)
+    took = []
+    with nodes.run("a") as node:
+        for _ in range(20):
+            nodes.host("b")("trigger", "long")
+            started = node.wait_for("attempt_started")
+            asked = time.monotonic()
+            nodes.rows(f"UPDATE run SET stop_reason = 'cancelled by test' WHERE id = {started['run_id']}")
+            wait_until(partial(is_dead, started["pid"]), "its end")
+            took.append(time.monotonic() - asked)
+            assert node.wait_for("attempt_finished")["outcome"] == "cancelled"
+        nodes.host("b")("trigger", "long")
+        started = node.wait_for("attempt_started")
+        nodes.host("b")("cancel", str(started["run_id"]))
+        assert node.wait_for("attempt_finished")["reason"].startswith("cancelled")
+    took.sort()
+    print(f"cancel of 20: p50 {statistics.median(took) * 1000:.0f} ms, max {took[-1] * 1000:.0f} ms")
+    assert statistics.median(took) < 0.25
+
+
+def test_row_database_gone_for_a_while(own_nodes: Nodes) -> None:
+    """They say it once, go on with what runs, and account for all fire times when it is back."""
+    nodes = own_nodes
+    nodes.module = "cronq"  # so that the lease is longer than that
+    nodes.add_jobs(["tick"], nodes.witnessed(0.0))
+    nodes.add_jobs(["long"], nodes.witnessed(6.0), every_s=3600)
+    with nodes.run("a") as first, nodes.run("b") as other:
+        nodes.cronq("trigger", "long")
+        wait_until(lambda: any(line.job == "long" for line in nodes.lines()), "its start")
+        nodes.server.stop()
+        nodes.wait(7.0)
+        nodes.server.start()
+        nodes.rows("DELETE FROM procrastinate_jobs")  # as if the server had lost them
+        began = time.monotonic()
+        before = nodes.fire_times()
+        wait_until(lambda: nodes.fire_times() > before, "a fire time")
+        back_s = time.monotonic() - began
+        nodes.wait(3.0)
+        nodes.cronq("set", "tick", "every 10000h from 2000-01-01")
+        nodes.cronq("set", "long", "every 10000h from 2000-01-01")
+        nodes.settle()
+        for node in (first, other):
+            notices = [event["message"] for event in node.events if event["event"] == "notice"]
+            print(*notices, sep="\n")
+            assert len([text for text in notices if "nothing is started until" in text]) == 1
+            assert len([text for text in notices if "no messages arrive" in text]) <= 2
+    assert nodes.contradictions() == []
+    assert nodes.one("SELECT outcome FROM run JOIN job ON job.id = job_id WHERE name = 'long'") == "success"
+    nodes.cronq("audit")
+    print(f"fired again after {back_s:.1f} s; {nodes.outcomes()}")
