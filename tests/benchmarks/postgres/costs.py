@@ -10,7 +10,7 @@ from typing import Any, cast
 from cronq.model import AttemptEnd, Outcome
 from cronq.scheduler import Scheduler
 from cronq.waiting import SystemClock
-from tests.benchmarks.figures import Row, mb, median, spread
+from tests.benchmarks.figures import Row, mb, median
 from tests.benchmarks.filling import Planned, argv
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.postgres.ledger import Ledger, due_in
@@ -74,7 +74,9 @@ def measure_rest(lab: Lab, server: Server) -> Iterator[Row]:
         with ledger.node("run", "--workers", "4", "--output", "none") as node:
             ledger.fill_queue(job, 4)  # a worker has been started
             ledger.await_done()
-            wait_until(lambda: not ledger.one("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'"), 10)
+            wait_until(
+                lambda: not ledger.one("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'"), 10
+            )
             time.sleep(2)
             yield Row("a node at rest", "connections", f"{_connections(ledger) - 1}")
             seconds = lab.pick(20, 60)

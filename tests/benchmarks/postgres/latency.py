@@ -86,7 +86,9 @@ def measure_herd(lab: Lab, server: Server) -> Iterator[Row]:
             late = [stamp.at_s - due / SECOND for stamp in read_stamps(stamps)]
             numbers = {stamp.number for stamp in read_stamps(stamps)}
             ok = len(late) == HERD == len(numbers)
-            yield Row(f"{HERD:,} at one instant", f"{nodes} nodes × 4", _quantiles(late), None, "all once", ok)
+            yield Row(
+                f"{HERD:,} at one instant", f"{nodes} nodes × 4", _quantiles(late), None, "all once", ok
+            )
         finally:
             ledger.close()
 
