@@ -70,12 +70,17 @@ class Result:
 
 @dataclass
 class _Life:
-    """A place for a node: it lives, or comes back at a time."""
+    """A place for a node: it lives, or comes back at a time.
+
+    Attributes:
+        born_at: Later by the time for which it was frozen.
+    """
 
     host: str
     node: Running | None = None
     back_at: float = 0.0
     born_at: float = 0.0
+    frozen_at: float = 0.0
     frozen_until: float | None = None
     worker_killed_at: float = 0.0
 
@@ -164,6 +169,7 @@ class Torment:
             if life.frozen_until is not None and now >= life.frozen_until and life.node is not None:
                 life.node.signal(signal.SIGCONT)
                 life.frozen_until = None
+                life.born_at += now - life.frozen_at
             if life.node is not None and life.node.process.poll() is not None:
                 age_s = now - life.born_at
                 # One that does not find its server when it starts says so, and leaves it to who started it.
@@ -250,7 +256,8 @@ class Torment:
         if time.monotonic() - life.worker_killed_at < 6.0:
             return False
         life.node.signal(signal.SIGSTOP)
-        life.frozen_until = time.monotonic() + self.dice.choice([1.0, 7.0, LEASE_S + 3.0])
+        life.frozen_at = time.monotonic()
+        life.frozen_until = life.frozen_at + self.dice.choice([1.0, 7.0, LEASE_S + 3.0])
         return True
 
     def restart_server(self) -> bool:
