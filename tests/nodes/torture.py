@@ -5,8 +5,8 @@ another; each is tormented for a while, then left in peace until all is done, an
 commands wrote down themselves (`tests.nodes.program.Nodes.contradictions`).
 
 One thing is left out, because nobody can keep it: a host on which the worker of a command was killed, and
-then the node, has nobody left who would kill the command when the lease ends: it ran beside its second copy when
-that was tried. So such a node comes back soon.
+then the node, has nobody left who would kill the command when the lease ends: when that was tried, it
+ran beside its second copy. So such a node comes back soon.
 """
 
 from __future__ import annotations
