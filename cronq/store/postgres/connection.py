@@ -76,9 +76,9 @@ class Connection:
             return self._control(statement)
         return self._send(translated(statement), values or None)
 
-    def cursor(self) -> psycopg.Cursor[Any]:
-        """Return a cursor for a long answer, which takes statements of SQLite's dialect."""
-        return _Cursor(self._connection)
+    def cursor(self) -> Cursor:
+        """Return what takes a statement of SQLite's dialect, and gives its answer piece by piece."""
+        return Cursor(self)
 
     def plain(self, statement: str, values: Parameters | None = None) -> psycopg.Cursor[Any]:
         """Execute a statement of PostgreSQL's own dialect. Raises: StoreError."""
@@ -157,9 +157,26 @@ _WHOLE: Mapping[str, str] = {
 }
 
 
-class _Cursor(psycopg.Cursor[Any]):
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:  # noqa: ANN401
-        return super().execute(translated(str(query)), params, **options)
+class Cursor:
+    """One statement and its answer, which is here as a whole when it is executed."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._answer: psycopg.Cursor[Any] | None = None
+
+    def execute(self, statement: str, values: Parameters = ()) -> None:
+        """Execute it, as `Connection.execute` does. Raises: StoreError."""
+        self._answer = self._connection.execute(statement, values)
+
+    def fetchmany(self, size: int) -> list[Any]:
+        """Return the next rows; none at the end."""
+        assert self._answer is not None, "nothing was executed"
+        return self._answer.fetchmany(size)
+
+    def close(self) -> None:
+        """Let go of the answer."""
+        if self._answer is not None:
+            self._answer.close()
 
 
 def connect(address: Address) -> psycopg.Connection[Any]:
