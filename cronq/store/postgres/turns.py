@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cronq.errors import DefinitionUnreadable, InvariantError
 from cronq.model import AttemptEnd, AttemptStart, Claim, Definition, Micros, Run, State
@@ -130,10 +130,11 @@ class TurnSide(SchedulerSide):
 
     def _insert_all(self, launches: Sequence[Launch], now: Micros) -> list[Run]:
         values = [
-            (launch, rows.run_values(launch.job.id, launch.job.revision, launch.job.definition.priority, entry, now))
+            (launch, rows.run_values(job.id, job.revision, job.definition.priority, entry, now))
             for launch in launches
+            for job in (launch.job,)
             for entry in launch.entries
-        ]  # fmt: skip
+        ]
         added = self._written(_ADD, [{"n": n, **given} for n, (_, given) in enumerate(values)])
         numbers = {(job_id, fire_at): run_id for run_id, job_id, fire_at in added}
         # No number: the fire time has a run already, from before a watermark was moved back.
@@ -143,9 +144,7 @@ class TurnSide(SchedulerSide):
             if (number := numbers.get((given["job_id"], given["fire_at"]))) is not None
         ]
         newest = {
-            run.job_id: run.id
-            for launch, run in inserted
-            if launch.replaces and run.state is State.QUEUED
+            run.job_id: run.id for launch, run in inserted if launch.replaces and run.state is State.QUEUED
         }
         for job_id, run_id in newest.items():
             self._replace(job_id, run_id, now)
@@ -165,7 +164,7 @@ class TurnSide(SchedulerSide):
         found = self._written(_CLAIM, given, boot_id=boot_id, now=now)
         if len(found) < len(chosen):
             raise InvariantError("a run that may start was not queued any more")
-        successes = dict(found)
+        successes: dict[int, Micros | None] = dict(found)
         claims = []
         for (queued, locks), worker, definition in zip(chosen, workers, definitions, strict=False):
             for name in locks:
@@ -189,7 +188,12 @@ class TurnSide(SchedulerSide):
         """Write what became of attempts."""
         ended = {end.key for end in ends if end.started_at is not None}
         begun = [
-            {"run_id": start.key[0], "attempt": start.key[1], "started_at": start.started_at, "pid": start.pid}
+            {
+                "run_id": start.key[0],
+                "attempt": start.key[1],
+                "started_at": start.started_at,
+                "pid": start.pid,
+            }
             for start in starts
             if start.key not in ended  # its end says the same
         ]
@@ -209,7 +213,9 @@ class TurnSide(SchedulerSide):
                 self._db.execute(queries.HOLD_REMOVE_RUN, (row[0],))
         return [rows.run_from_row(row) for row in found]
 
-    def _written(self, statement: str, given: Sequence[dict[str, object]], **more: object) -> list[rows.Row]:
+    def _written(
+        self, statement: str, given: Sequence[Mapping[str, object]], **more: object
+    ) -> list[rows.Row]:
         text = json.dumps(given)
         return self._db.plain(statement, {"claims": text, **more} if more else (text,)).fetchall()
 

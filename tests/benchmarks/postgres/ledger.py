@@ -181,9 +181,7 @@ class Node:
             if self.process.poll() is not None:
                 raise RuntimeError(self.log.read_text())
             return bool(
-                self._ledger.one(
-                    f"SELECT count(*) FROM node WHERE pid = {self.pid} AND stopped_at IS NULL"
-                )
+                self._ledger.one(f"SELECT count(*) FROM node WHERE pid = {self.pid} AND stopped_at IS NULL")
             ) and self._ledger.one("SELECT count(*) FROM procrastinate_workers") >= self._ledger.one(
                 "SELECT count(*) FROM node WHERE stopped_at IS NULL AND lost_at IS NULL"
             )
