@@ -66,6 +66,8 @@ def measure_rest(lab: Lab, server: Server) -> Iterator[Row]:
     try:
         ledger.fill_idle(1_000)
         [job] = ledger.fill([Planned(argv("/bin/true"))])
+        seconds = lab.pick(20, 60)
+        quiet = _rate(ledger, seconds)  # what the server does by itself, and we
         with ledger.node("run", "--workers", "4", "--output", "none") as node:
             ledger.fill_queue(job, 4)  # a worker has been started
             ledger.await_done()
@@ -74,14 +76,11 @@ def measure_rest(lab: Lab, server: Server) -> Iterator[Row]:
             )
             time.sleep(2)
             yield Row("a node at rest", "connections", f"{_connections(ledger) - 1}")
-            seconds = lab.pick(20, 60)
             before_s = {pid: processor_s(pid) for pid in (node.pid, *_below(node.pid))}
-            before = _transactions(ledger)
-            time.sleep(seconds)
+            rate = _rate(ledger, seconds) - quiet
             # A worker that has had nothing to do for long has left meanwhile.
             pids = [pid for pid in (node.pid, *_below(node.pid)) if pid in before_s]
             used = sum(processor_s(pid) - before_s[pid] for pid in pids) / seconds
-            rate = (_transactions(ledger) - before) / seconds
             yield Row("a node at rest", "transactions", f"{rate:.1f}/s")
             yield Row("a node at rest", "processor", f"{used:.2%} of one")
             for pid in pids:
@@ -98,11 +97,11 @@ def _connections(ledger: Ledger) -> int:
     return ledger.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
 
 
-def _transactions(ledger: Ledger) -> int:
-    # What sessions have done is told by them about once a second.
-    return ledger.one(
-        "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-    )
+def _rate(ledger: Ledger, seconds: float) -> float:
+    asked = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    before = ledger.one(asked)
+    time.sleep(seconds)
+    return (ledger.one(asked) - before) / seconds
 
 
 def _below(pid: int) -> list[int]:
