@@ -1,7 +1,10 @@
-"""Workers that claim only as many runs as the node holds permits for: messages of the wire.
+"""Workers that are told by permits, messages of the wire, when there is something to claim.
 
 A permit that a run was claimed with is kept until the run has ended, and tries the next claim then; one with
-which there is nothing to claim is given back. So a message is held where a worker is, never where none is.
+which there is nothing to claim is given back. So a message is held where a worker is, never where none is. An
+idle worker need not wait for a permit, though: a claim without one takes the run's own message out of its
+queue, in the same transaction, which is as good as to fetch it; so what a node launches itself it starts at
+once.
 """
 
 from __future__ import annotations
@@ -58,10 +61,8 @@ class WiredPool(ShiftedPool):
     _assigned: frozenset[AttemptKey] = frozenset()
 
     def idle(self, ended: Collection[AttemptKey] = ()) -> list[str]:
-        """Return the workers that can take a claim, no more than there are permits."""
+        """Return the workers that can take a claim."""
         found = super().idle(ended)
-        if self.wire is not None:
-            found = found[: self._free(ended)]
         self._offered = len(found)
         return found
 
@@ -80,10 +81,11 @@ class WiredPool(ShiftedPool):
         return room if self.wire is None else min(room, self._free())
 
     def assign(self, claim: Claim) -> None:
-        """Hand a claim to the worker that it names, with one of the permits."""
+        """Hand a claim to the worker that it names, with one of the permits if there is one."""
         self._offered -= 1
-        self._used |= {claim.key}
         self._assigned |= {claim.key}
+        if self.wire is None or self._free() > 0:
+            self._used |= {claim.key}
         super().assign(claim)
 
     def was_assigned(self, key: AttemptKey) -> bool:

@@ -24,7 +24,7 @@ from cronq.store.sqlite_retention import RetentionSide
 
 _PAGE = 64
 _SPARE = 4
-"""Runs that are read at a time to find those that may start; and at first, besides those that are wanted."""
+"""Runs that are read at a time; and, at first, besides those that are wanted: some may have to wait."""
 
 # Claim. Index run_queue gives the order; a page after a row of the one before. LATERAL, and OFFSET 0: it
 # cannot be guessed how many rows the queues leave, and for a bad guess PostgreSQL would read all jobs and

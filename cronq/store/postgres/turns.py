@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cronq.errors import DefinitionUnreadable, InvariantError
 from cronq.model import AttemptEnd, AttemptStart, Claim, Definition, Micros, Run, State
@@ -134,7 +134,7 @@ class TurnSide(SchedulerSide):
             for launch in launches
             for job in (launch.job,)
             for entry in launch.entries
-        ]  # fmt: skip
+        ]
         added = self._written(_ADD, [{"n": n, **given} for n, (_, given) in enumerate(values)])
         numbers = {(job_id, fire_at): run_id for run_id, job_id, fire_at in added}
         # No number: the fire time has a run already, from before a watermark was moved back.
@@ -164,7 +164,7 @@ class TurnSide(SchedulerSide):
         found = self._written(_CLAIM, given, boot_id=boot_id, now=now)
         if len(found) < len(chosen):
             raise InvariantError("a run that may start was not queued any more")
-        successes = dict(found)
+        successes: dict[int, Micros | None] = dict(found)
         claims = []
         for (queued, locks), worker, definition in zip(chosen, workers, definitions, strict=False):
             for name in locks:
@@ -213,7 +213,9 @@ class TurnSide(SchedulerSide):
                 self._db.execute(queries.HOLD_REMOVE_RUN, (row[0],))
         return [rows.run_from_row(row) for row in found]
 
-    def _written(self, statement: str, given: Sequence[dict[str, object]], **more: object) -> list[rows.Row]:
+    def _written(
+        self, statement: str, given: Sequence[Mapping[str, object]], **more: object
+    ) -> list[rows.Row]:
         text = json.dumps(given)
         return self._db.plain(statement, {"claims": text, **more} if more else (text,)).fetchall()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 from procrastinate import App, PsycopgConnector
 
@@ -28,9 +29,10 @@ async def main(action: str, url: str, *rest: str) -> None:
             await app.schema_manager.apply_schema_async()
         elif action == "defer":
             count, stamp, file = int(rest[0]), rest[1], rest[2]
-            await app.configure_task("command").batch_defer_async(
-                *({"words": [stamp, file, str(number)]} for number in range(count))
-            )
+            commands: list[dict[str, Any]] = [
+                {"words": [stamp, file, str(number)]} for number in range(count)
+            ]
+            await app.configure_task("command").batch_defer_async(*commands)
         else:
             await app.run_worker_async(concurrency=int(rest[0]), install_signal_handlers=True)
 

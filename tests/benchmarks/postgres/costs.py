@@ -11,48 +11,43 @@ from cronq.model import AttemptEnd, Outcome
 from cronq.scheduler import Scheduler
 from cronq.waiting import SystemClock
 from tests.benchmarks.figures import Row, mb, median
-from tests.benchmarks.filling import Planned, argv
+from tests.benchmarks.filling import Planned, argv, instant
 from tests.benchmarks.lab import Lab
 from tests.benchmarks.postgres.ledger import Ledger, due_in
 from tests.benchmarks.program import memory, processor_s, wait_until
 from tests.postgres.server import Server
 
-FIRING = 20
+WARMING = 20
 FLAT = 1.25
 
 
 def measure_fires(lab: Lab, server: Server) -> Iterator[Row]:
     """One job of many falls due: it is launched, claimed and ended, each in a transaction of its own."""
     ledgers = {}
+    turns = WARMING + lab.pick(40, 400)
+    due = due_in(0)
     for jobs in (1_000, 100_000, 1_000_000)[: lab.pick(2, 3)]:
         ledger = ledgers[jobs] = Ledger(server, lab.new_folder("fires"))
-        ledger.fill([Planned(argv("/bin/true", schedule="every 1s"))] * FIRING)
-        ledger.fill_idle(jobs - FIRING)
+        ledger.fill([Planned(argv("/bin/true", schedule=instant(due)))] * turns)
+        ledger.fill_idle(jobs - turns)
     stores = {jobs: ledger.opened() for jobs, ledger in ledgers.items()}
     spent: dict[int, list[float]] = {jobs: [] for jobs in ledgers}
-    for turn in range(lab.pick(60, 400)):
+    for turn in range(turns):
         for jobs, ledger in ledgers.items():
             store = stores[jobs]
-            due = due_in(-0.01)
-            ledger.connection.execute(
-                "UPDATE job SET next_fire_at = NULL WHERE id <= %s AND next_fire_at IS NOT NULL", (FIRING,)
-            )
-            ledger.connection.execute(
-                "UPDATE job SET next_fire_at = %s WHERE id = %s", (due, turn % FIRING + 1)
-            )
+            ledger.connection.execute("UPDATE job SET next_fire_at = %s WHERE id = %s", (due, turn + 1))
             scheduler = Scheduler(store, cast("Any", None), SystemClock(), boot_id="none")
             now = due_in(0)
             began = time.perf_counter()
             with store.together():
                 launched = scheduler._fire(now)
-            claims = store.claim(["w"], "boot", now=now)
-            [claim] = claims
+            [claim] = store.claim(["w"], "boot", now=now)
             store.record(
                 [], [AttemptEnd(claim.key, Outcome.SUCCESS, now + 2, started_at=now, pid=1, exit_code=0)]
             )
             took = time.perf_counter() - began
             assert len(launched) == 1
-            if turn >= FIRING:  # the first ones warm up
+            if turn >= WARMING:  # the first ones warm up
                 spent[jobs].append(took)
     base = median(spent[1_000])
     for jobs, values in spent.items():
@@ -71,6 +66,8 @@ def measure_rest(lab: Lab, server: Server) -> Iterator[Row]:
     try:
         ledger.fill_idle(1_000)
         [job] = ledger.fill([Planned(argv("/bin/true"))])
+        seconds = lab.pick(20, 60)
+        quiet = _rate(ledger, seconds)  # what the server does by itself, and we
         with ledger.node("run", "--workers", "4", "--output", "none") as node:
             ledger.fill_queue(job, 4)  # a worker has been started
             ledger.await_done()
@@ -79,18 +76,17 @@ def measure_rest(lab: Lab, server: Server) -> Iterator[Row]:
             )
             time.sleep(2)
             yield Row("a node at rest", "connections", f"{_connections(ledger) - 1}")
-            seconds = lab.pick(20, 60)
-            pids = [node.pid, *_below(node.pid)]
-            before_s, before = sum(map(processor_s, pids)), _transactions(ledger)
-            time.sleep(seconds)
-            used = (sum(map(processor_s, pids)) - before_s) / seconds
-            rate = (_transactions(ledger) - before) / seconds
+            before_s = {pid: processor_s(pid) for pid in (node.pid, *_below(node.pid))}
+            rate = _rate(ledger, seconds) - quiet
+            # A worker that has had nothing to do for long has left meanwhile.
+            pids = [pid for pid in (node.pid, *_below(node.pid)) if pid in before_s]
+            used = sum(processor_s(pid) - before_s[pid] for pid in pids) / seconds
             yield Row("a node at rest", "transactions", f"{rate:.1f}/s")
             yield Row("a node at rest", "processor", f"{used:.2%} of one")
             for pid in pids:
                 resident, private = memory(pid)
-                yield Row("a node at rest", _name(pid), f"{mb(resident)} resident, {mb(_share(pid))} its share, "
-                          f"{mb(private)} own")  # fmt: skip
+                value = f"{mb(resident)} resident, {mb(_share(pid))} its share, {mb(private)} own"
+                yield Row("a node at rest", _name(pid), value)
             total = sum(_share(pid) for pid in pids)
             yield Row("a node at rest", "all processes", f"{len(pids)}, {mb(total)} their share")
     finally:
@@ -101,11 +97,11 @@ def _connections(ledger: Ledger) -> int:
     return ledger.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
 
 
-def _transactions(ledger: Ledger) -> int:
-    # What sessions have done is told by them about once a second.
-    return ledger.one(
-        "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-    )
+def _rate(ledger: Ledger, seconds: float) -> float:
+    asked = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    before = ledger.one(asked)
+    time.sleep(seconds)
+    return (ledger.one(asked) - before) / seconds
 
 
 def _below(pid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A scheduler that launches what is due and executes nothing: `launcher.py URL START_AT`, until all is launched.
+"""A scheduler that launches what is due, and executes nothing: `launcher URL START_AT`, until all is done.
 
 It reads, decides and writes as `cronq.scheduler` does, and prints how many it launched and until when.
 """

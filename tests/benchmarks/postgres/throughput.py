@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -29,16 +30,17 @@ LEAD_S = 3.0
 def measure_launches(lab: Lab, server: Server) -> Iterator[Row]:
     """Jobs that are all due at once, each its own; as the loop does it, and nothing executes them."""
     count = lab.pick(3_000, 10_000)
-    rates = interleaved(
-        lab.rounds, {f"{n} schedulers": lambda n=n: [_launch_rate(lab, server, count, n)] for n in (1, 2)}
-    )
+    asked: dict[str, Callable[[], list[float]]] = {
+        f"{number} schedulers": partial(_launch_rate, lab, server, count, number) for number in (1, 2)
+    }
+    rates = interleaved(lab.rounds, asked)
     base = median([rate for [rate] in rates["1 schedulers"]])
     for name, found in rates.items():
         values = [rate for [rate] in found]
         yield Row("launches, herd", name, per_second(values), median(values) / base, "(of one)")
 
 
-def _launch_rate(lab: Lab, server: Server, count: int, schedulers: int) -> float:
+def _launch_rate(lab: Lab, server: Server, count: int, schedulers: int) -> list[float]:
     ledger = Ledger(server, lab.new_folder("launch"))
     try:
         due = due_in(0)
@@ -50,7 +52,7 @@ def _launch_rate(lab: Lab, server: Server, count: int, schedulers: int) -> float
         ]
         said = [process.communicate(timeout=BOUND_S)[0].split() for process in processes]
         assert sum(int(number) for number, _ in said) == count
-        return count / (max(float(ended) for _, ended in said) - start)
+        return [count / (max(float(ended) for _, ended in said) - start)]
     finally:
         ledger.close()
 
@@ -87,10 +89,10 @@ def measure_runs(lab: Lab, server: Server) -> Iterator[Row]:
     count = lab.pick(600, 3_000)
     for nodes in (1, 2, 4):
         contestants: dict[str, Callable[[], list[float]]] = {
-            f"SKIP LOCKED, {nodes} × 1": lambda n=nodes: [_bare_rate(lab, server, count, n)],
-            f"SKIP LOCKED, {nodes} × {SLOTS}": lambda n=nodes: [_bare_rate(lab, server, count, SLOTS * n)],
-            f"cronq worker, {nodes} × {SLOTS}": lambda n=nodes: [_cronq_rate(lab, server, count, n)],
-            f"Procrastinate, {nodes} × {SLOTS}": lambda n=nodes: [_alone_rate(lab, server, count // 2, n)],
+            f"SKIP LOCKED, {nodes} × 1": partial(_bare_rate, lab, server, count, nodes),
+            f"SKIP LOCKED, {nodes} × {SLOTS}": partial(_bare_rate, lab, server, count, SLOTS * nodes),
+            f"cronq worker, {nodes} × {SLOTS}": partial(_cronq_rate, lab, server, count, nodes),
+            f"Procrastinate, {nodes} × {SLOTS}": partial(_alone_rate, lab, server, count // 2, nodes),
         }
         rates = interleaved(lab.pick(2, 5), contestants)
         base = median([rate for [rate] in rates[f"SKIP LOCKED, {nodes} × {SLOTS}"]])
@@ -102,7 +104,7 @@ def measure_runs(lab: Lab, server: Server) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def _cronq_rate(lab: Lab, server: Server, count: int, nodes: int) -> float:
+def _cronq_rate(lab: Lab, server: Server, count: int, nodes: int) -> list[float]:
     ledger = Ledger(server, lab.new_folder("runs"))
     stamps = ledger.folder / "stamps"
     try:
@@ -114,12 +116,12 @@ def _cronq_rate(lab: Lab, server: Server, count: int, nodes: int) -> float:
             ledger.fill_queue(job, count)
             wait_for(stamps, count * RECORD)
             ledger.await_done()
-        return rate_of(read_stamps(stamps))
+        return [rate_of(read_stamps(stamps))]
     finally:
         ledger.close()
 
 
-def _bare_rate(lab: Lab, server: Server, count: int, processes: int) -> float:
+def _bare_rate(lab: Lab, server: Server, count: int, processes: int) -> list[float]:
     folder, url = lab.new_folder("bare"), server.fresh_database()
     stamps = folder / "stamps"
     try:
@@ -134,12 +136,12 @@ def _bare_rate(lab: Lab, server: Server, count: int, processes: int) -> float:
         for process in [subprocess.Popen(words) for _ in range(processes)]:
             if process.wait(BOUND_S):
                 raise Skipped("the loop failed")
-        return rate_of(read_stamps(stamps))
+        return [rate_of(read_stamps(stamps))]
     finally:
         server.drop(url)
 
 
-def _alone_rate(lab: Lab, server: Server, count: int, processes: int) -> float:
+def _alone_rate(lab: Lab, server: Server, count: int, processes: int) -> list[float]:
     folder, url = lab.new_folder("alone"), server.fresh_database()
     stamps = folder / "stamps"
     script = str(HERE / "alone.py")
@@ -163,7 +165,7 @@ def _alone_rate(lab: Lab, server: Server, count: int, processes: int) -> float:
                 process.terminate()
             for process in workers:
                 process.wait(BOUND_S)
-        return rate_of(read_stamps(stamps))
+        return [rate_of(read_stamps(stamps))]
     finally:
         server.drop(url)
 
