@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq import events
@@ -18,8 +20,9 @@ from cronq.model import Outcome
 from cronq.node import Identity, Membership
 from cronq.pinging import pinging
 from cronq.scheduler import Options, Scheduler, Ticker
-from cronq.seat import is_deserted, take_seat
+from cronq.seat import is_deserted, seats_of, take_seat
 from cronq.service import REDRAW_EVERY_S, announce_ready, assembled, notify_tickers, tail_of, turn
+from cronq.shipping import Shipping
 from cronq.store import Place, Store
 from cronq.sweep import Sweep
 from cronq.systemd import Notifier
@@ -76,6 +79,8 @@ def run_node(
         store.queues = queues
         seat = take_seat(address, place.rule, environ)
         stack.callback(seat.hold)
+        if options.log_dir is not None:
+            seat = seat._replace(place=replace(seat.place, logs=Path(options.log_dir)))
         if prepare is not None:
             prepare(store)
         real = SystemClock()
@@ -89,13 +94,22 @@ def run_node(
         stack.callback(trust.close)
         news = News(address)
         boot_id = kernel.boot_id()
+        host = os.uname().nodename
+
+        def is_empty(number: int) -> bool:
+            return is_deserted(address, place.rule, number, environ)
+
+        def unattended() -> dict[int, Place]:
+            found = seats_of(address, place.rule, environ)
+            return {own: at for own, at in found.items() if own == seat.number or is_empty(own)}
+
         member = Membership(
             store,
             clock,
             trust,
             news,
-            Identity(os.uname().nodename, boot_id, seat.number, options.fires, options.slots, queues),
-            lambda number: is_deserted(address, place.rule, number, environ),
+            Identity(host, boot_id, seat.number, options.fires, options.slots, queues),
+            is_empty,
         )
         stack.callback(member.leave)
         wire = Receiver(Setup(address.conninfo, address.schema, options.slots, queues, address.listens))
@@ -104,6 +118,12 @@ def run_node(
         workers = WiredPool(clock, seat.place, size=options.slots, boot_id=boot_id, trust=trust_path)
         workers.database, workers.real, workers.wire = clock, real, wire
         redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
+
+        ships = None
+        if options.log_dir is None:
+            ships = Shipping(store, host, unattended, seat.place, clock, environ)
+            stack.callback(ships.close)
+            news.told = ships.hear
 
         def told(event: events.Event) -> None:
             tell(event)
@@ -119,6 +139,7 @@ def run_node(
             tail=tail_of(seat.place, wants_tail, environ),
             pings=pings,
             bell=news,
+            watcher=ships,
         )
         scheduler, bell = stack.enter_context(parts)
         clock.watch(wire.fileno())
@@ -129,11 +150,16 @@ def run_node(
         scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told).ticker]
         if not address.listens:
             scheduler.tickers.append(Ticker(LOOK_S, _look))
+        if ships is not None:
+            scheduler.tickers.append(ships.ticker)
         if redraw is not None:
             scheduler.tickers.append(redrawing)
         announce_ready(notifier, scheduler)
         try:
-            return turn(scheduler, bell, flush)
+            code = turn(scheduler, bell, flush)
+            if ships is not None:
+                ships.finish()
+            return code
         finally:
             notifier.send("STOPPING=1")
 

@@ -80,6 +80,7 @@ class Options:
         drain_s: How long running attempts may go on after the first request to stop.
         due_until: Fire times after this instant are left to somebody later; None: all are launched.
         fires: Whether it launches what is due, or only executes what others have launched.
+        log_dir: A folder that several hosts share, for the logs of a node; None: they are in its seat.
     """
 
     slots: int = 32
@@ -88,6 +89,7 @@ class Options:
     drain_s: float = 30.0
     due_until: Micros | None = None
     fires: bool = True
+    log_dir: str | None = None
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from cronq import lock
 from cronq.errors import SchedulerRunning, StoreFull
 from cronq.store import Place
 from cronq.store.postgres.address import Address
-from cronq.store.postgres.location import seat_of
+from cronq.store.postgres.location import ledger_folder, seat_of
 from cronq.worker import liveness
 
 MOST = 1000
@@ -47,3 +47,13 @@ def is_deserted(address: Address, rule: str, number: int, environ: Mapping[str, 
     """Return whether neither a node nor anything that it began lives in a seat; asks the kernel."""
     place = seat_of(address, rule, number, environ)
     return not lock.is_held(place.lock) and liveness.is_deserted(place)
+
+
+def seats_of(address: Address, rule: str, environ: Mapping[str, str]) -> dict[int, Place]:
+    """Return the seats that there are on this host, taken or not, by number."""
+    try:
+        names = [path.name for path in ledger_folder(address, environ).iterdir()]
+    except OSError:
+        return {}
+    numbers = sorted(int(name) for name in names if name.isdecimal())
+    return {number: seat_of(address, rule, number, environ) for number in numbers}

@@ -19,9 +19,14 @@ _KNOWS_HOLES = hasattr(os, "SEEK_HOLE")
 
 
 class Gap(NamedTuple):
-    """So many bytes are missing here."""
+    """So many bytes are missing here.
+
+    Attributes:
+        host: Where they may still be; None: they were cut.
+    """
 
     length: int
+    host: str | None = None
 
 
 class LogReader:
@@ -37,6 +42,15 @@ class LogReader:
         self._fd = fd
         self._limit = limit
         self._at = 0
+
+    @property
+    def at(self) -> int:
+        """The position."""
+        return self._at
+
+    def seek(self, at: int) -> None:
+        """Move to a position."""
+        self._at = at
 
     def pieces(self) -> Iterator[bytes | Gap]:
         """Yield what there is from the position to the present end; call again when there may be more."""

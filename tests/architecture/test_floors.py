@@ -51,6 +51,8 @@ FLOORS: dict[str, int] = {
     "cronq.lock": 5,
     "cronq.waiting": 5,
     "cronq.seat": 5,
+    "cronq.shipment": 5,
+    "cronq.shipping": 5,
     "cronq.node": 5,
     "cronq.node_service": 5,
     "cronq.systemd": 5,
