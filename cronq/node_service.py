@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from cronq import events
 from cronq.database_clock import DatabaseClock
 from cronq.errors import ExitCode, StoreFull
+from cronq.leftovers import remove_leftovers
 from cronq.model import Outcome
 from cronq.node import Identity, Membership
 from cronq.pinging import pinging
+from cronq.pruning import Steps
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.seat import is_deserted, seats_of, take_seat
 from cronq.service import REDRAW_EVERY_S, announce_ready, assembled, notify_tickers, tail_of, turn
@@ -119,6 +121,11 @@ def run_node(
         workers.database, workers.real, workers.wire = clock, real, wire
         redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
 
+        def leftovers() -> Steps:
+            places = [seat.place] if options.log_dir is not None else unattended().values()
+            for left in places:
+                yield from remove_leftovers(store, left)
+
         ships = None
         if options.log_dir is None:
             ships = Shipping(store, host, unattended, seat.place, clock, environ)
@@ -147,7 +154,7 @@ def run_node(
         wire.start()
         notifier = Notifier(environ)
         scheduler.tickers.append(member.ticker)
-        scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told).ticker]
+        scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told, leftovers).ticker]
         if not address.listens:
             scheduler.tickers.append(Ticker(LOOK_S, _look))
         if ships is not None:

@@ -103,6 +103,10 @@ class Shipment:
                 note = f"\n{marker(piece.length, self._max_output or 0)}\n".encode()
                 found += self._put(self._stream.cut() + note)
             else:
+                head = self._limit // 2
+                if at < head < at + len(piece):
+                    piece = piece[: head - at]
+                    self._reader.seek(head)
                 found += self._put(self._stream.feed(piece))
                 room -= len(piece)
         return found

@@ -63,8 +63,8 @@ class LogReader:
                 return
             start = self._data_from(self._at, size)
             if start > self._at:
-                yield Gap(start - self._at)
-                self._at = start
+                missing, self._at = Gap(start - self._at), start
+                yield missing
                 continue
             data = os.pread(self._fd, min(_CHUNK, self._hole_from(start, size) - start), start)
             if not data:

@@ -51,6 +51,7 @@ FLOORS: dict[str, int] = {
     "cronq.lock": 5,
     "cronq.waiting": 5,
     "cronq.seat": 5,
+    "cronq.leftovers": 5,
     "cronq.shipment": 5,
     "cronq.shipping": 5,
     "cronq.node": 5,

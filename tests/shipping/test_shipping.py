@@ -155,6 +155,21 @@ def test_pruned_runs_lose_their_output(alpha: Host) -> None:
     assert alpha.rows("SELECT run_id FROM output") == [(second,)]
 
 
+def test_logs_of_runs_that_another_host_pruned_go(alpha: Host, beta: Host) -> None:
+    alpha.job("often", "echo hello")
+    node = alpha.node()
+    first = alpha.trigger("often")
+    alpha.shipped(first)
+    second = alpha.trigger("often")
+    alpha.shipped(second)
+    alpha.stop(node)
+    beta.run("prune", "often", "--keep", "1", "--yes")
+    assert alpha.log(first).exists()  # it is on alpha
+    alpha.node()
+    wait_for(lambda: not [*alpha.folder.glob(f"state/**/{first}.1.log")])
+    assert alpha.log(second).exists()
+
+
 def test_many_small_outputs_go_together(alpha: Host) -> None:
     alpha.job("small", "echo hello", "--overlap", "allow")
     for _ in range(20):

@@ -63,6 +63,10 @@ SELECT position, data FROM piece
 WHERE position >= coalesce((SELECT max(position) FROM piece WHERE position <= %(at)s), 0)
 ORDER BY position LIMIT %(limit)s
 """
+_BETWEEN = """
+SELECT array_agg(id) FILTER (WHERE id BETWEEN %(first)s AND %(last)s), coalesce(max(id), 0)
+FROM (SELECT id FROM run WHERE id BETWEEN %(first)s AND %(last)s UNION SELECT max(id) FROM run) AS found
+"""
 _BEFORE = """
 SELECT position, data FROM output WHERE run_id = %s AND attempt = %s AND position < %s
 ORDER BY position DESC LIMIT %s
@@ -170,6 +174,11 @@ class OutputSide:
     def output_before(self, key: AttemptKey, at: int, *, limit: int) -> list[Piece]:
         """Return the last pieces before a position, the last first."""
         return [(row[0], bytes(row[1])) for row in self._rows(_BEFORE, (*key, at, limit))]
+
+    def runs_between(self, first_id: int, last_id: int) -> tuple[frozenset[int], int]:
+        """Return which runs with such numbers there are, and the number of the newest of all."""
+        ids, newest = self._rows(_BETWEEN, {"first": first_id, "last": last_id})[0]
+        return frozenset(ids or ()), newest
 
     def _rows(self, statement: str, values: Any) -> list[rows.Row]:  # noqa: ANN401
         return self._db.plain(statement, values).fetchall()
