@@ -250,6 +250,11 @@ class Scheduler:
         waiting = (*(end.key for end in self._pending.ends), *self._pending.recalled)
         return key in self.workers.in_hand() or key in waiting
 
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether the store could not be used, and is tried again now and then."""
+        return self._patience.is_in_trouble
+
     def notice(self, level: str, message: str) -> None:
         """Tell people something."""
         self._reporter.notice(self.clock.now(), level, message)

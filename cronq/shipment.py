@@ -20,6 +20,8 @@ SHIPPED = 1024 * 1024
 """Bytes that are shipped of an attempt whose job does not say how many are to be kept."""
 PIECE = 64 * 1024
 """Bytes that a piece has at most."""
+FOLLOWED = 8 * 1024 * 1024
+"""Bytes by which whoever follows may be behind, and so many are there for him besides head and tail."""
 _UNSAID = Definition._field_defaults["max_output"]
 
 
@@ -29,16 +31,18 @@ def limit_of(definition: Definition) -> int:
     return SHIPPED if definition.max_output in {None, _UNSAID} else int(definition.max_output or 0)
 
 
-def jump(at: int, size: int, limit: int) -> int:
+def jump(at: int, size: int, limit: int, slack: int = 0) -> int:
     """Return where to go on reading a log of this size.
 
     Args:
         at: Where reading is.
         size: Of the log.
         limit: Bytes to ship of it.
+        slack: How many more bytes than the tail may be read before anything is left out.
     """
     head = limit // 2
-    return max(at, size - (limit - head)) if at >= head else at
+    tail = limit - head
+    return size - tail if at >= head and size - at > tail + slack else at
 
 
 def pieces_of(data: bytes, position: int) -> list[tuple[int, bytes]]:
@@ -54,7 +58,16 @@ class Shipment:
         is_over: All pieces were taken.
     """
 
-    def __init__(self, key: AttemptKey, fd: int, limit: int, max_output: int | None, masker: Masker) -> None:
+    def __init__(
+        self,
+        key: AttemptKey,
+        fd: int,
+        limit: int,
+        max_output: int | None,
+        masker: Masker,
+        *,
+        is_followed: bool = False,
+    ) -> None:
         """Begin at the front.
 
         Args:
@@ -63,7 +76,9 @@ class Shipment:
             limit: Bytes to ship.
             max_output: Of the definition.
             masker: Knows the secret values.
+            is_followed: It is shipped while it is written.
         """
+        self._slack = FOLLOWED if is_followed else 0
         self.key = key
         self.is_last = self.is_over = False
         self._fd = fd
@@ -88,7 +103,7 @@ class Shipment:
         found: list[tuple[int, bytes]] = []
         while room > 0 and not self.is_over:
             at = self._reader.at
-            start = jump(at, os.fstat(self._fd).st_size, self._limit)
+            start = jump(at, os.fstat(self._fd).st_size, self._limit, self._slack)
             if start > at:
                 found += self._put(self._stream.cut())
                 self._position += start - at
@@ -111,10 +126,15 @@ class Shipment:
                 room -= len(piece)
         return found
 
-    def surplus(self) -> tuple[int, int] | None:
-        """Return between which positions pieces were shipped that are not wanted any more, once."""
-        start, end = self._thinned_to, self._position - (self._limit - self._limit // 2) - PIECE
-        if end - start < self._limit // 4:
+    def surplus(self, *, is_watched: bool = True) -> tuple[int, int] | None:
+        """Return between which positions pieces were shipped that are not wanted any more, once.
+
+        Args:
+            is_watched: Somebody may still be reading what is not wanted for long.
+        """
+        slack = self._slack if is_watched else 0
+        start, end = self._thinned_to, self._position - (self._limit - self._limit // 2) - PIECE - slack
+        if end - start < slack // 4 or end < start:
             return None
         self._thinned_to = end + 1
         return (start, end)

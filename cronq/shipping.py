@@ -37,6 +37,8 @@ MOST_WAITING = 10_000
 SOON_S = 0.1
 """After an end, so that one statement does for many."""
 FOLLOW_EVERY_S = 1.0
+THIN_AFTER_S = 5.0
+"""After the end: so long those who followed may read what is not kept."""
 LOOK_EVERY_S = 5.0
 """How often to look for those who follow, on turns that come anyway; usually they are heard."""
 FIND_EVERY_S = 600.0
@@ -111,6 +113,7 @@ class Shipping:
         self._followed: frozenset[AttemptKey] = frozenset()
         self._ending: deque[Shipment] = deque()
         self._anew: list[AttemptKey] = []
+        self._unwanted: deque[tuple[float, AttemptKey, int, int]] = deque()
         self._batch: _Batch | None = None
         self._unsearched: deque[tuple[int, Place, AttemptKey]] = deque()
         self._find_at = self._follow_at = self._retry_at = clock.monotonic()
@@ -172,15 +175,21 @@ class Shipping:
 
     def _act(self, scheduler: Scheduler) -> None:
         now = self._clock.monotonic()
-        if now < self._retry_at:
+        if now < self._retry_at or scheduler.is_in_trouble:
+            # It finds out by itself when the ledger is back.
+            self._wake(max(self._retry_at, now + FOLLOW_EVERY_S))
             return
         self.ticker.wakes = False
         try:
+            self._thin(now)
             self._find(now)
             if scheduler.workers.busy:
                 self._look_who_follows(now)
         except CronqError:
-            self._retry_at = now + AGAIN_S
+            self._retry_at = self._find_at = now + AGAIN_S
+            self._unsearched.clear()
+            self._wake(self._retry_at)
+            return
         if self._step():
             self._wake(now)
         elif self._has_work():
@@ -189,6 +198,8 @@ class Shipping:
             self._wake(now)
         elif self._followed:
             self._wake(now + FOLLOW_EVERY_S)
+        if self._unwanted:
+            self._wake(self._unwanted[0][0])
 
     def _step(self, *, is_leaving: bool = False) -> bool:
         """Put one batch; return whether there may be another one at once."""
@@ -198,7 +209,7 @@ class Shipping:
         try:
             for key in batch.anew:
                 self._store.clear_output(key)
-            known = self._store.ship(batch.pieces, batch.over)
+            known = self._store.ship(batch.pieces, batch.over) if batch.pieces or batch.over else set()
             for key, start, end in batch.surplus:
                 self._store.thin_output(key, start, end)
         except CronqError as error:
@@ -212,7 +223,7 @@ class Shipping:
 
     def _keep(self, batch: _Batch) -> None:
         """Keep what could not be put; given up where the attempt is gone, which cannot be told from busy."""
-        is_lost = batch.tries >= _TRIES or not (batch.pieces or batch.over)
+        is_lost = batch.tries >= _TRIES or not (batch.pieces or batch.over or batch.anew)
         self._batch = None if is_lost else batch
 
     # What to put
@@ -231,7 +242,10 @@ class Shipping:
             if shipment.is_over:
                 self._ending.popleft().close()
                 batch.over.append(shipment.key)
-        return batch if batch.pieces or batch.over else None
+                surplus = shipment.surplus(is_watched=False)
+                if surplus is not None:
+                    self._unwanted.append((self._clock.monotonic() + THIN_AFTER_S, shipment.key, *surplus))
+        return batch if batch.pieces or batch.over or batch.anew else None
 
     def _take(self, shipment: Shipment, batch: _Batch, room: int) -> int:
         try:
@@ -264,7 +278,7 @@ class Shipping:
             return True
         return False
 
-    def _opened(self, waiting: _Waiting) -> Shipment | None:
+    def _opened(self, waiting: _Waiting, *, is_followed: bool = False) -> Shipment | None:
         try:
             _, fd = open_log(waiting.place, waiting.key, waiting.worker)
         except OSError:
@@ -272,8 +286,9 @@ class Shipping:
         if fd is None:
             return None
         definition = waiting.definition
-        masker = secrets_now(definition, self._environ)
-        return Shipment(waiting.key, fd, limit_of(definition), definition.max_output, masker)
+        masker, limit = secrets_now(definition, self._environ), limit_of(definition)
+        key, max_output = waiting.key, definition.max_output
+        return Shipment(key, fd, limit, max_output, masker, is_followed=is_followed)
 
     # What the ledger knows
 
@@ -313,6 +328,12 @@ class Shipping:
         self._waiting.append(_Waiting(one.key, one.worker, definition, place, now, is_anew=True))
         return True
 
+    def _thin(self, now: float) -> None:
+        while self._unwanted and self._unwanted[0][0] <= now:
+            _, key, start, end = self._unwanted[0]
+            self._store.thin_output(key, start, end)
+            self._unwanted.popleft()
+
     def _look_who_follows(self, now: float) -> None:
         if now < self._follow_at:
             return
@@ -325,7 +346,8 @@ class Shipping:
 
     def _follow(self, one: Shippable, now: float) -> None:
         definition = self._store.definition(one.job_id, one.revision)
-        shipment = self._opened(_Waiting(one.key, one.worker, definition, self._own, now, is_anew=True))
+        waiting = _Waiting(one.key, one.worker, definition, self._own, now, is_anew=True)
+        shipment = self._opened(waiting, is_followed=True)
         if shipment is not None:
             self._live[one.key] = shipment
             self._anew.append(one.key)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cronq.masking import NO_SECRETS, Masker
-from cronq.shipment import PIECE, SHIPPED, Shipment, jump, limit_of, pieces_of
+from cronq.shipment import FOLLOWED, PIECE, SHIPPED, Shipment, jump, limit_of, pieces_of
 from cronq.worker.output import punch_hole
 from tests.unit.worker.rig import shell
 
@@ -25,9 +25,11 @@ def log(tmp_path: Path) -> Path:
 def opened(log: Path) -> Iterator[Open]:
     shipments: list[Shipment] = []
 
-    def opened(limit: int, max_output: int | None = None, masker: Masker = NO_SECRETS) -> Shipment:
+    def opened(
+        limit: int, max_output: int | None = None, masker: Masker = NO_SECRETS, *, is_followed: bool = False
+    ) -> Shipment:
         fd = os.open(log, os.O_RDONLY)
-        shipments.append(Shipment((1, 1), fd, limit, max_output, masker))
+        shipments.append(Shipment((1, 1), fd, limit, max_output, masker, is_followed=is_followed))
         return shipments[-1]
 
     yield opened
@@ -115,21 +117,39 @@ def test_what_is_written_meanwhile_follows(log: Path, opened: Open) -> None:
 def test_of_what_is_followed_for_long_the_middle_is_not_wanted(log: Path, opened: Open) -> None:
     limit = 8 * PIECE
     log.touch()
-    shipment = opened(limit)
+    shipment = opened(limit, is_followed=True)
     kept: dict[int, bytes] = {}
+
+    def thin(surplus: tuple[int, int] | None) -> None:
+        for at in [at for at in kept if surplus is not None and surplus[0] <= at <= surplus[1]]:
+            del kept[at]
+
     for _ in range(100):
-        append(log, b"x" * PIECE)
-        kept |= dict(all_of(shipment))
-        if (surplus := shipment.surplus()) is not None:
-            kept = {at: data for at, data in kept.items() if not surplus[0] <= at <= surplus[1]}
-        assert sum(map(len, kept.values())) <= 2 * limit
+        append(log, b"x" * 10 * PIECE)
+        found = all_of(shipment)
+        assert len(found) == 10  # nothing is left out for whoever follows
+        kept |= dict(found)
+        thin(shipment.surplus())
+        assert sum(map(len, kept.values())) <= limit + 2 * FOLLOWED
+    assert len(kept) >= FOLLOWED // PIECE
+    shipment.is_last = True
+    assert all_of(shipment) == []
+    thin(shipment.surplus(is_watched=False))
     assert [at // PIECE for at in kept] == [
         0,
         1,
         2,
         3,
-        *range(min(at // PIECE for at in kept if at > limit), 100),
+        *range(min(at // PIECE for at in kept if at > limit), 1000),
     ]
+    assert 8 <= len(kept) <= 9
+
+
+def test_whoever_follows_is_not_held_up_by_too_much(log: Path, opened: Open) -> None:
+    log.write_bytes(b"x" * (SHIPPED + FOLLOWED))
+    assert len(all_of(opened(SHIPPED, is_followed=True))) == (SHIPPED + FOLLOWED) // PIECE
+    append(log, b"y")
+    assert len(all_of(opened(SHIPPED, is_followed=True))) == SHIPPED // PIECE
 
 
 def test_a_value_across_two_writes_is_masked(log: Path, opened: Open) -> None:

@@ -90,6 +90,49 @@ def test_a_run_on_another_host_is_followed(alpha: Host, beta: Host) -> None:
     alpha.stop(node)
 
 
+def test_a_run_is_followed_without_listening(alpha: Host, beta: Host) -> None:
+    for host in (alpha, beta):
+        host.environ["CRONQ_DB"] += "&listen=no"
+    alpha.job("slow", "echo first; sleep 12; echo last")
+    alpha.node()
+    run_id = alpha.trigger("slow")
+    wait_for(lambda: alpha.rows(f"SELECT 1 FROM run WHERE id = {run_id} AND state = 'running'"))
+    follower = beta.start("logs", str(run_id), "-f")
+    assert follower.stdout is not None
+    assert follower.stdout.readline() == b"first\n"
+    assert alpha.rows(f"SELECT 1 FROM run WHERE id = {run_id} AND state = 'running'")
+    assert follower.communicate(timeout=40)[0] == b"last\n"
+
+
+def test_of_a_followed_run_the_middle_may_be_left_out(alpha: Host, beta: Host) -> None:
+    script = "i=0; while [ $i -lt 40 ]; do head -c 100000 /dev/zero | tr '\\0' x; sleep 0.1; i=$((i+1)); done"
+    alpha.job("long", script)
+    alpha.node()
+    run_id = alpha.trigger("long")
+    wait_for(lambda: alpha.rows(f"SELECT 1 FROM run WHERE id = {run_id} AND state = 'running'"))
+    followed = beta.run("logs", str(run_id), "-f")
+    assert followed.count(b"x") == 4_000_000
+    alpha.shipped(run_id)
+    wait_for(lambda: alpha.rows("SELECT sum(length(data)) FROM output")[0][0] < 1_200_000)
+    assert b"bytes are left out here; what is kept of them is on alpha]" in beta.run("logs", str(run_id))
+
+
+def test_a_follower_outlives_the_node(alpha: Host, beta: Host) -> None:
+    alpha.job("slow", "i=0; while [ $i -lt 12 ]; do echo line $i; sleep 1; i=$((i+1)); done")
+    node = alpha.node()
+    run_id = alpha.trigger("slow")
+    wait_for(lambda: alpha.rows(f"SELECT 1 FROM run WHERE id = {run_id} AND state = 'running'"))
+    follower = beta.start("logs", str(run_id), "-f")
+    assert follower.stdout is not None
+    first = follower.stdout.readline()
+    alpha.stop(node, signal.SIGKILL)
+    alpha.node()
+    rest, _ = follower.communicate(timeout=40)
+    assert first + rest == b"".join(b"line %d\n" % i for i in range(12))
+    alpha.shipped(run_id)
+    assert beta.run("logs", str(run_id)) == first + rest
+
+
 def test_what_a_killed_node_did_not_ship_its_successor_ships(alpha: Host, beta: Host) -> None:
     alpha.job("late", "echo before; sleep 4; echo after")
     node = alpha.node()

@@ -88,7 +88,7 @@ class Rig:
         self.shipping = Shipping(
             cast("Any", self.ledger), "alpha", lambda: {1: self.place}, self.place, cast("Any", clock), {}
         )
-        self.is_busy = True
+        self.scheduler = SimpleNamespace(workers=SimpleNamespace(busy=True), is_in_trouble=False)
 
     def write(self, number: int, data: bytes) -> None:
         path = self.place.log_file(number, 1)
@@ -109,7 +109,7 @@ class Rig:
         ticker = self.shipping.ticker
         if self.at >= ticker.next_at:
             ticker.next_at = self.at + ticker.every_s
-            ticker.action(cast("Any", SimpleNamespace(workers=SimpleNamespace(busy=self.is_busy))))
+            ticker.action(cast("Any", self.scheduler))
 
     def settle(self, seconds: float = 60.0) -> None:
         """Turn whenever the ticker wakes the loop, until it does not."""
@@ -136,7 +136,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def test_an_idle_node_wakes_nobody(rig: Rig) -> None:
     assert not rig.shipping.ticker.wakes
     rig.end(1)
-    rig.is_busy = False
+    rig.scheduler.workers.busy = False
     rig.settle()
     before = rig.ledger.statements
     for _ in range(10):
@@ -145,7 +145,7 @@ def test_an_idle_node_wakes_nobody(rig: Rig) -> None:
 
 
 def test_ends_of_an_instant_make_one_statement(rig: Rig) -> None:
-    rig.is_busy = False
+    rig.scheduler.workers.busy = False
     before = rig.ledger.statements
     for number in range(1, MOST_AT_ONCE + 1):
         rig.end(number, b"hello %d\n" % number)
@@ -158,7 +158,7 @@ def test_ends_of_an_instant_make_one_statement(rig: Rig) -> None:
 
 
 def test_a_large_log_takes_many_turns(rig: Rig) -> None:
-    rig.is_busy = False
+    rig.scheduler.workers.busy = False
     data = os.urandom(5_000_000)
     before = rig.ledger.statements
     rig.end(1, data, max_output=10_000_000)
@@ -271,6 +271,15 @@ def test_what_is_followed_is_shipped_as_it_comes(rig: Rig) -> None:
     assert rig.ledger.over == {(1, 1)}
 
 
+def test_what_was_shipped_before_is_removed_also_if_nothing_follows(rig: Rig) -> None:
+    rig.write(1, b"")
+    rig.ledger.pieces[(1, 1)] = {0: b"of a node that is dead"}
+    rig.ledger.follows = [Shippable(1, 1, "w", 1, 1)]
+    rig.shipping.hear("follow")
+    rig.turn()
+    assert rig.ledger.pieces == {}
+
+
 def test_the_end_of_a_node_ships_the_rest_unless_it_fails(rig: Rig) -> None:
     rig.end(1, b"x" * 1_000_000)
     rig.end(2, b"y" * 1000, max_output=100)
@@ -280,6 +289,18 @@ def test_the_end_of_a_node_ships_the_rest_unless_it_fails(rig: Rig) -> None:
     rig.ledger.trouble = StoreUnreachable("gone")
     rig.shipping.finish()
     assert rig.ledger.over == {(1, 1), (2, 1)}
+
+
+def test_while_the_ledger_is_in_trouble_it_is_not_asked(rig: Rig) -> None:
+    rig.end(1, b"x")
+    rig.scheduler.is_in_trouble = True
+    before = rig.ledger.statements
+    for _ in range(10):
+        rig.turn(1)
+    assert rig.ledger.statements == before
+    rig.scheduler.is_in_trouble = False
+    rig.settle()
+    assert rig.ledger.over == {(1, 1)}
 
 
 def test_news_of_others_is_not_ours(rig: Rig) -> None:
