@@ -117,6 +117,7 @@ _cronq() {
         'run --workers') return ;;
         'run --for') return ;;
         'run --drain') return ;;
+        'run --log-dir') _cronq_kind directory; return ;;
         'run --log-format') _cronq_words "auto text json"; return ;;
         'run --output') _cronq_words "fail all none"; return ;;
         'run --db') _cronq_kind file; return ;;
@@ -126,6 +127,7 @@ _cronq() {
         'worker --slots') return ;;
         'worker --for') return ;;
         'worker --drain') return ;;
+        'worker --log-dir') _cronq_kind directory; return ;;
         'worker --log-format') _cronq_words "auto text json"; return ;;
         'worker --output') _cronq_words "fail all none"; return ;;
         'worker --db') _cronq_kind file; return ;;
@@ -228,6 +230,7 @@ _cronq() {
         'runs --color') _cronq_words "auto always never"; return ;;
         'logs -n' | 'logs --lines') return ;;
         'logs --attempt') return ;;
+        'logs --log-dir') _cronq_kind directory; return ;;
         'logs --db') _cronq_kind file; return ;;
         'logs --tz') _cronq_kind zones; return ;;
         'logs --color') _cronq_words "auto always never"; return ;;
@@ -336,10 +339,10 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "-n --from --until --prev --count --calendar --dst --use --blackout --jitter --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         run)
-            if [[ $cur == -* ]]; then _cronq_words "--file --workers --for --until-idle --drain --dry-run --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--file --workers --for --until-idle --drain --dry-run --log-dir --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         worker)
-            if [[ $cur == -* ]]; then _cronq_words "--queue --slots --for --drain --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
+            if [[ $cur == -* ]]; then _cronq_words "--queue --slots --for --drain --log-dir --log-format --output --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else COMPREPLY=(); fi
             ;;
         set)
             if [[ $cur == -* ]]; then _cronq_words "--unset-env --dst --shell --python --args --cwd --env --env-file --inherit-env --stdin --timeout --kill-after --success-codes --overlap --max-running --max-queued --catch-up --grace --catch-up-window --catch-up-limit --retries --retry-delay --retry-factor --retry-max-delay --retry-jitter --on-crash --priority --queue --max-output --from --until --calendar --blackout --jitter --assert --keep --lock --secret --ping --tag --nice --memory --cpu-time --open-files --umask --user --no-check --dry-run --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help --"; else [[ $prev == @(set) ]] && _cronq_ask jobs; fi
@@ -381,7 +384,7 @@ _cronq() {
             if [[ $cur == -* ]]; then _cronq_words "-n --limit --state --outcome --since --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         logs)
-            if [[ $cur == -* ]]; then _cronq_words "-f --follow -n --lines --attempt --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
+            if [[ $cur == -* ]]; then _cronq_words "-f --follow -n --lines --attempt --log-dir --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi
             ;;
         why)
             if [[ $cur == -* ]]; then _cronq_words "--at --db --tz --json -q --quiet -v --verbose --color --plain --header --no-header --ascii -h --help"; else _cronq_kind jobs; fi

@@ -10,18 +10,23 @@ import os
 import select
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cronq import events
 from cronq.clock import monotonic
 from cronq.database_clock import DatabaseClock
 from cronq.errors import ExitCode, StoreFull
+from cronq.leftovers import remove_leftovers
 from cronq.model import Outcome
 from cronq.node import Identity, Membership
 from cronq.pinging import pinging
+from cronq.pruning import Steps
 from cronq.scheduler import Options, Scheduler, Stage, Ticker
-from cronq.seat import is_deserted, take_seat
+from cronq.seat import is_deserted, seats_of, take_seat
 from cronq.service import REDRAW_EVERY_S, announce_ready, assembled, notify_tickers, tail_of, turn
+from cronq.shipping import Shipping
 from cronq.store import Place, Store
 from cronq.store.moved import refuse_moved
 from cronq.sweep import Sweep
@@ -86,6 +91,8 @@ def run_node(
         store.queues = queues
         seat = take_seat(address, place.rule, environ)
         stack.callback(seat.hold)
+        if options.log_dir is not None:
+            seat = seat._replace(place=replace(seat.place, logs=Path(options.log_dir)))
         real = SystemClock()
         clock = DatabaseClock(real)
         stack.callback(clock.close)
@@ -97,13 +104,22 @@ def run_node(
         stack.callback(trust.close)
         news = News(address)
         boot_id = kernel.boot_id()
+        host = os.uname().nodename
+
+        def is_empty(name: str) -> bool:
+            return is_deserted(address, place.rule, name, environ)
+
+        def unattended() -> dict[str, Place]:
+            found = seats_of(address, place.rule, environ)
+            return {own: at for own, at in found.items() if own == seat.name or is_empty(own)}
+
         member = Membership(
             store,
             clock,
             trust,
             news,
-            Identity(os.uname().nodename, boot_id, seat.name, options.fires, options.slots, queues),
-            lambda name: is_deserted(address, place.rule, name, environ),
+            Identity(host, boot_id, seat.name, options.fires, options.slots, queues),
+            is_empty,
         )
         stack.callback(member.leave)
         # Only now: whoever moves the ledger has seen this node, or is seen.
@@ -117,6 +133,17 @@ def run_node(
         workers.database, workers.real, workers.wire = clock, real, wire
         store.fresh_permits = workers.fresh
         redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
+
+        def leftovers() -> Steps:
+            places = [seat.place] if options.log_dir is not None else unattended().values()
+            for left in places:
+                yield from remove_leftovers(store, left)
+
+        ships = None
+        if options.log_dir is None:
+            ships = Shipping(store, host, unattended, seat.place, clock, environ)
+            stack.callback(ships.close)
+            news.told = ships.hear
 
         def told(event: events.Event) -> None:
             tell(event)
@@ -132,6 +159,7 @@ def run_node(
             tail=tail_of(seat.place, wants_tail, environ),
             pings=pings,
             bell=news,
+            watcher=ships,
         )
         scheduler, bell = stack.enter_context(parts)
         clock.watch(wire.fileno())
@@ -142,17 +170,22 @@ def run_node(
         if options.fires:
             sending = Ticker(0.0, lambda scheduler: _send(store, scheduler), wakes=False)
             scheduler.tickers.append(sending)
-        scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told).ticker]
+        scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told, leftovers).ticker]
         if options.until_idle:
             # Nobody tells when others have done what was left.
             scheduler.tickers.append(Ticker(LOOK_IDLE_S, _look))
         elif not address.listens:
             scheduler.tickers.append(Ticker(LOOK_S, _look))
+        if ships is not None:
+            scheduler.tickers.append(ships.ticker)
         if redraw is not None:
             scheduler.tickers.append(redrawing)
         announce_ready(notifier, scheduler)
         try:
-            return turn(scheduler, bell, flush)
+            code = turn(scheduler, bell, flush)
+            if ships is not None:
+                ships.finish()
+            return code
         finally:
             notifier.send("STOPPING=1")
 

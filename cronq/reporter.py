@@ -58,6 +58,28 @@ class Watcher(Protocol):
         """An attempt ended; `after` is its run now."""
 
 
+class Watchers:
+    """Several that hear the same."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def launched(self, runs: Sequence[Run], definition_of: Callable[[int, int], Definition]) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.launched(runs, definition_of)
+
+    def started(self, claim: Claim, start: AttemptStart) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.started(claim, start)
+
+    def ended(self, claim: Claim, end: AttemptEnd, after: Run) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.ended(claim, end, after)
+
+
 class Reporter:
     """Turns what was written to the ledger into events; told after the commit, never before."""
 

@@ -81,6 +81,7 @@ class Options:
         due_until: Fire times after this instant are left to somebody later; None: all are launched.
         fires: Whether it launches what is due, or only executes what others have launched.
         is_alone: Whether nobody else schedules from the same store.
+        log_dir: A folder that several hosts share, for the logs of a node; None: they are in its seat.
     """
 
     slots: int = 32
@@ -90,6 +91,7 @@ class Options:
     due_until: Micros | None = None
     fires: bool = True
     is_alone: bool = True
+    log_dir: str | None = None
 
 
 @dataclass(slots=True)
@@ -251,6 +253,11 @@ class Scheduler:
         """Return whether an attempt is in hand, or something of it waits to be written."""
         waiting = (*(end.key for end in self._pending.ends), *self._pending.recalled)
         return key in self.workers.in_hand() or key in waiting
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether the store could not be used, and is tried again now and then."""
+        return self._patience.is_in_trouble
 
     def notice(self, level: str, message: str) -> None:
         """Tell people something."""

@@ -73,6 +73,21 @@ def is_deserted(address: Address, rule: str, name: str, environ: Mapping[str, st
     return not lock.is_held(place.lock) and liveness.is_deserted(place)
 
 
+def seats_of(address: Address, rule: str, environ: Mapping[str, str]) -> dict[str, Place]:
+    """Return the seats that there are on this host, taken or not, by name."""
+    folder = ledger_folder(address, environ)
+    try:
+        numbers = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+        return {f"{_name_of(folder)}/{number}": seat_of(address, rule, number, environ) for number in numbers}
+    except OSError:
+        return {}
+
+
+def place_of(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> Place | None:
+    """Return a seat by its name; None if it is none of this folder's."""
+    return seats_of(address, rule, environ).get(name)
+
+
 def _name_of(folder: Path) -> str:
     """Return what a folder of seats is called, which is made up when it is first asked.
 

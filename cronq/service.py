@@ -21,7 +21,7 @@ from cronq.doorbell import Doorbell
 from cronq.errors import ExitCode, SchedulerRunning, StoreFull
 from cronq.model import AttemptEnd, Claim, Outcome
 from cronq.pinging import Pings, pinging
-from cronq.reporter import Tail
+from cronq.reporter import Tail, Watcher, Watchers
 from cronq.scheduler import Options, Scheduler, Ticker
 from cronq.store import Place, Store, open_store
 from cronq.store.connection import LOG_SIZE_LIMIT
@@ -154,6 +154,7 @@ def assembled(
     pings: Pings,
     pass_on: Callable[[Scheduler, str], None] = Scheduler.ask,
     bell: Bell | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[tuple[Scheduler, Bell]]:
     """Put a scheduler together, started, with its doorbell; at the end of the block they are taken apart.
 
@@ -168,6 +169,7 @@ def assembled(
         pings: Sends what happens to jobs that have a check.
         pass_on: Tells the scheduler of a signal, by name; called in the signal handler.
         bell: Tells of changes; None: the doorbell of the place.
+        watcher: Hears what the pings hear.
     """
     with ExitStack() as stack:
         bell = bell or _hang_bell(place)
@@ -180,7 +182,7 @@ def assembled(
             options=options,
             tell=tell,
             tail=tail,
-            watcher=pings,
+            watcher=pings if watcher is None else Watchers(pings, watcher),
         )
         pings.attend(scheduler)
         stack.enter_context(_listening(partial(pass_on, scheduler)))

@@ -6,6 +6,8 @@ comes anyway, is all that it costs where no job has any.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cronq import events
 from cronq.clock import Clock
 from cronq.errors import CronqError, StoreError
@@ -24,8 +26,22 @@ BUDGET_S = 0.005
 class Sweep:
     """The part of one scheduler that removes what is beyond the limits of its jobs."""
 
-    def __init__(self, place: Place, clock: Clock, tell: events.Sink) -> None:
-        """Remove runs of the store at a place, with their logs; `tell` takes what was done."""
+    def __init__(
+        self,
+        place: Place,
+        clock: Clock,
+        tell: events.Sink,
+        leftovers: Callable[[], Steps] | None = None,
+    ) -> None:
+        """Remove runs of the store at a place, with their logs.
+
+        Args:
+            place: Of the logs.
+            clock: Of the scheduler.
+            tell: Takes what was done.
+            leftovers: Remove what others have left here, after the jobs.
+        """
+        self._leftovers = leftovers
         self.ticker = Ticker(EVERY_S, self._act, clock.monotonic() + FIRST_AFTER_S, wakes=False)
         self._place = place
         self._clock = clock
@@ -81,6 +97,8 @@ class Sweep:
                 raise
             except CronqError as error:
                 self._say("warning", f"{history.name}: its --keep cannot be read: {error.message}")
+        if self._leftovers is not None:
+            yield from self._leftovers()
 
     def _say(self, level: str, message: str) -> None:
         self._tell(events.Notice(self._clock.now(), level, message))

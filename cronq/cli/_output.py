@@ -55,10 +55,15 @@ class OutputWriter:
             if isinstance(piece, Gap):
                 yield from self._noted(self._stream.cut())
                 start = "" if self._ends_line else "\n"
-                yield f"{start}{marker(piece.length, self._limit or 0)}\n".encode()
+                yield f"{start}{self._marker(piece)}\n".encode()
             else:
                 yield from self._noted(self._stream.feed(piece))
         yield from self._noted(self._stream.flush())
+
+    def _marker(self, gap: Gap) -> str:
+        if gap.host is not None:
+            return f"[cronq: {gap.length:,} bytes are left out here; what is kept of them is on {gap.host}]"
+        return marker(gap.length, self._limit or 0)
 
     def _noted(self, data: bytes) -> Iterator[bytes]:
         if data:

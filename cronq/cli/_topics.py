@@ -82,6 +82,7 @@ _ENVIRONMENT = """\
 Variables that cronq reads:
 
   CRONQ_DB                 the database, as --db
+  CRONQ_LOG_DIR            the folder for logs that hosts share, as --log-dir
   CRONQ_ASCII              use ASCII characters only, as --ascii
   CRONQ_NO_PROGRESS        no moving display in `cronq run`
   CRONQ_DEBUG              print tracebacks of bugs

@@ -11,15 +11,20 @@ import typer
 from cronq.cli._output import OutputWriter
 from cronq.cli._runs import run_number
 from cronq.cli._session import Session
+from cronq.cli._shipped import Shipped, place_here
+from cronq.cli._shipped import log_dir as shared_dir
 from cronq.errors import JobNotFound, RunNotFound, StoreError, UsageError
 from cronq.masking import LEAST, is_too_short
 from cronq.model import Attempt, Definition, Outcome, Run, State
 from cronq.render.words import attempt_word
 from cronq.sizes import short_size
-from cronq.store import RunDetail, RunQuery, Store
+from cronq.store import Place, RunDetail, RunQuery, Store
 from cronq.worker.environment import secrets_now, variables_now
 from cronq.worker.reading import Gap, LogReader
-from cronq.worker.spool import open_log
+from cronq.worker.spool import open_log, open_spool
+
+if TYPE_CHECKING:
+    from cronq.store.postgres.store import PostgresStore
 
 if TYPE_CHECKING:
     from cronq.store.postgres.store import PostgresStore
@@ -40,13 +45,21 @@ def command(
     attempt: Annotated[
         int | None, typer.Option("--attempt", metavar="N", min=1, help="Which attempt (default: the last).")
     ] = None,
+    log_dir: Annotated[
+        str | None,
+        typer.Option("--log-dir", metavar="DIR", help="Where nodes put logs that were started with this."),
+    ] = None,
 ) -> int:
     """Show what a run wrote to standard output and standard error; of a job, its newest run.
 
     On a terminal, control characters in the output are shown, not obeyed; into a pipe it goes as it is, but
     for secret values (--secret), which are masked everywhere.
+
+    With a ledger in PostgreSQL it is shown on any host: when a run has ended, its output is shipped, up to
+    --max-output; while it runs, as long as somebody follows it. CRONQ_LOG_DIR has the effect of --log-dir.
     """
     session = Session.of(ctx)
+    shared = shared_dir(session, log_dir)
     with session.store(read_only=True) as store:
         run = _run(store, what)
         if follow:
@@ -59,7 +72,9 @@ def command(
         writer = OutputWriter(
             session, about, secrets_now(definition, session.environment.environ), definition.max_output
         )
-        pieces = _pieces(session, store, chosen, limit=definition.max_output, lines=lines, follow=follow)
+        pieces = _pieces(
+            session, store, chosen, shared, limit=definition.max_output, lines=lines, follow=follow
+        )
         writer.write(pieces, whole=not follow)
     return 0
 
@@ -135,18 +150,27 @@ def _pieces(
     session: Session,
     store: Store,
     attempt: Attempt,
+    shared: str | None,
     *,
     limit: int | None,
     lines: int | None,
     follow: bool,
 ) -> Iterator[bytes | Gap]:
     """Yield the output, piece by piece; following, until the attempt has ended."""
-    fd = _opened(session, attempt)
-    while fd is None and follow and not _has_ended(store, attempt):
+    place: Place | None = session.place
+    elsewhere: Shipped | None = None
+    if session.place.address is not None:
+        ledger = cast("PostgresStore", store)
+        where = ledger.whereabouts((attempt.run_id, attempt.attempt))
+        place = place_here(session, where, shared)
+        elsewhere = Shipped(session, ledger, attempt, where)
+    fd = _opened(place, attempt, store, shared) if place is not None else None
+    while place is not None and fd is None and follow and not _has_ended(store, attempt):
         session.environment.sleep(POLL_S)
-        fd = _opened(session, attempt)
-    if fd is None and session.place.address is not None:
-        fd = _opened_in_server(store, attempt)
+        fd = _opened(place, attempt, store, shared)
+    if fd is None and elsewhere is not None and (place is None or _has_ended(store, attempt)):
+        yield from elsewhere.pieces(lines=lines, follow=follow)
+        return
     if fd is None:
         _refuse_missing(session, store, attempt)
         return
@@ -166,23 +190,19 @@ def _pieces(
         os.close(fd)
 
 
-def _opened(session: Session, attempt: Attempt) -> int | None:
+def _opened(place: Place, attempt: Attempt, store: Store, shared: str | None) -> int | None:
     key = (attempt.run_id, attempt.attempt)
     try:
-        _, fd = open_log(session.place, key, attempt.worker)
+        _, fd = open_log(place, key, attempt.worker)
+        if fd is None and shared is not None and not _has_ended(store, attempt):
+            # On another host, whose lock files nobody sees here. It may have ended meanwhile.
+            fd = open_spool(place, attempt.worker)
+            if fd is not None and _has_ended(store, attempt):
+                os.close(fd)
+                _, fd = open_log(place, key, attempt.worker)
     except OSError as error:
         raise StoreError(f"{error.filename} cannot be read: {error.strerror}") from error
     return fd
-
-
-def _opened_in_server(store: Store, attempt: Attempt) -> int | None:
-    """Return a descriptor of what was brought into the server; None: nothing was."""
-    from cronq.store.postgres.output import kept_output
-
-    try:
-        return kept_output(cast("PostgresStore", store).connection, (attempt.run_id, attempt.attempt))
-    except OSError as error:
-        raise StoreError(f"the output cannot be copied: {error.strerror}") from error
 
 
 def _refuse_missing(session: Session, store: Store, attempt: Attempt) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cronq.cli._session import Session
+from cronq.cli._shipped import log_dir as shared_dir
 from cronq.errors import UsageError
 from cronq.model import Outcome
 
@@ -60,6 +61,12 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the decisions of the next hour, and act on none.")
     ] = False,
+    log_dir: Annotated[
+        str | None,
+        typer.Option(
+            "--log-dir", metavar="DIR", help="On PostgreSQL: put logs here, a folder that all hosts share."
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat,
         typer.Option("--log-format", metavar="auto|text|json", help="How to write events (default: auto)."),
@@ -92,6 +99,7 @@ def command(
         for_s=None if for_ is None else parse_duration(for_),
         until_idle=until_idle,
         drain_s=parse_duration(drain),
+        log_dir=shared_dir(session, log_dir),
     )
     if file is not None and dry_run:
         raise UsageError(

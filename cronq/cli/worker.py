@@ -8,6 +8,7 @@ import typer
 
 from cronq.cli._fields import queue_name
 from cronq.cli._session import Session
+from cronq.cli._shipped import log_dir as shared_dir
 from cronq.cli.run import MAX_WORKERS, LogFormat, Output
 from cronq.errors import UsageError
 from cronq.model import Outcome
@@ -33,6 +34,12 @@ def command(
             "--drain", metavar="DURATION", help="How long running jobs may finish at the end (default: 30s)."
         ),
     ] = "30s",
+    log_dir: Annotated[
+        str | None,
+        typer.Option(
+            "--log-dir", metavar="DIR", help="On PostgreSQL: put logs here, a folder that all hosts share."
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat,
         typer.Option("--log-format", metavar="auto|text|json", help="How to write events (default: auto)."),
@@ -67,6 +74,7 @@ def command(
         slots=slots,
         for_s=None if for_ is None else parse_duration(for_),
         drain_s=parse_duration(drain),
+        log_dir=shared_dir(session, log_dir),
         fires=False,
     )
     from cronq.node_service import run_node

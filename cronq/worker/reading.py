@@ -19,9 +19,14 @@ _KNOWS_HOLES = hasattr(os, "SEEK_HOLE")
 
 
 class Gap(NamedTuple):
-    """So many bytes are missing here."""
+    """So many bytes are missing here.
+
+    Attributes:
+        host: Where they may still be; None: they were cut.
+    """
 
     length: int
+    host: str | None = None
 
 
 class LogReader:
@@ -38,6 +43,15 @@ class LogReader:
         self._limit = limit
         self._at = 0
 
+    @property
+    def at(self) -> int:
+        """The position."""
+        return self._at
+
+    def seek(self, at: int) -> None:
+        """Move to a position."""
+        self._at = at
+
     def pieces(self) -> Iterator[bytes | Gap]:
         """Yield what there is from the position to the present end; call again when there may be more."""
         while True:
@@ -49,8 +63,8 @@ class LogReader:
                 return
             start = self._data_from(self._at, size)
             if start > self._at:
-                yield Gap(start - self._at)
-                self._at = start
+                missing, self._at = Gap(start - self._at), start
+                yield missing
                 continue
             data = os.pread(self._fd, min(_CHUNK, self._hole_from(start, size) - start), start)
             if not data:

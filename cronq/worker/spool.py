@@ -116,16 +116,29 @@ def open_log(place: Place, key: AttemptKey, worker: str) -> tuple[Path, int | No
     """
     while True:
         path = log_now(place, key, worker)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            fd = None
+        fd = _opened(path)
         # It may have got its name just now; or the spool went to the next attempt before we had it open,
         # which sees that we have it only if it begins after that.
         if path == log_now(place, key, worker):
             return path, fd
         if fd is not None:
             os.close(fd)
+
+
+def open_spool(place: Place, worker: str) -> int | None:
+    """Return a descriptor to read the spool of a worker, whatever is in it; None: there is none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return _opened(spool_file(place, worker))
+
+
+def _opened(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
 
 
 def put_away(place: Place, worker: str) -> None:

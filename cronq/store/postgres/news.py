@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -18,13 +19,18 @@ from cronq.store.postgres.connection import connect
 
 
 class News:
-    """A connection that listens; `fileno` is the same for its whole life, whatever becomes of the server."""
+    """A connection that listens; `fileno` is the same for its whole life, whatever becomes of the server.
+
+    Attributes:
+        told: Gets each word that is heard.
+    """
 
     def __init__(self, address: Address) -> None:
         """Listen, if that is possible now."""
         self._address = address
         self._selector = selectors.DefaultSelector()
         self._connection: psycopg.Connection[Any] | None = None
+        self.told: Callable[[str], None] = lambda _word: None
         self.listen()
 
     @property
@@ -51,10 +57,13 @@ class News:
         if self._connection is None:
             return False
         try:
-            return bool([notice.payload for notice in self._connection.notifies(timeout=0)])
+            words = {notice.payload for notice in self._connection.notifies(timeout=0)}
         except psycopg.Error:
             self._let_go()
             return True
+        for word in sorted(words):
+            self.told(word)
+        return bool(words)
 
     def close(self) -> None:
         """Stop listening."""

@@ -18,6 +18,7 @@ from cronq.store.postgres.address import Address
 from cronq.store.postgres.connection import Connection
 from cronq.store.postgres.migrating import require_schema
 from cronq.store.postgres.nodes import NodeSide
+from cronq.store.postgres.outputs import OutputSide
 from cronq.store.postgres.turns import TurnSide
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
@@ -62,7 +63,7 @@ def open_postgres(address: Address, place: Place, *, create: bool = False) -> Po
     return PostgresStore(connection, place)
 
 
-class PostgresStore(TurnSide, HistorySide, NodeSide, RetentionSide):
+class PostgresStore(OutputSide, TurnSide, HistorySide, NodeSide, RetentionSide):
     """`cronq.store.base.Store` on one connection to PostgreSQL.
 
     Attributes:

@@ -139,15 +139,23 @@ CREATE TABLE attempt (
     system_s     double precision CHECK (system_s >= 0),
     max_rss      bigint CHECK (max_rss >= 0),
     output_bytes bigint CHECK (output_bytes >= 0),
-    -- The host that executed it, also of an attempt that is long over.
+    -- The host that executed it, and the folder there that holds its log; also of an attempt that is long over.
     host         text,
+    seat         text,
+    -- All of its output that is to be in `output` is there.
+    is_shipped   boolean NOT NULL DEFAULT false,
     PRIMARY KEY (run_id, attempt),
     CHECK ((outcome IS NULL) = (finished_at IS NULL)),
     CHECK (exit_code IS NULL OR signal IS NULL),
     CHECK (outcome IS NULL OR outcome <> 'success' OR started_at IS NOT NULL)
 );
 
--- What an attempt printed: shipped from the host that executed it, in pieces, in their order.
+-- What a host has still to ship. One that was abandoned may have printed, whoever ended it.
+CREATE INDEX attempt_unshipped ON attempt (host, seat, run_id, attempt)
+    WHERE NOT is_shipped AND (output_bytes > 0 OR outcome = 'abandoned');
+
+-- What an attempt printed: shipped from the host that executed it, in pieces, in their order. `position` is
+-- that of the first byte; where the next piece is further on than this one is long, something is left out.
 CREATE TABLE output (
     run_id   bigint NOT NULL,
     attempt  bigint NOT NULL,
@@ -155,6 +163,11 @@ CREATE TABLE output (
     data     bytea  NOT NULL,
     PRIMARY KEY (run_id, attempt, position),
     FOREIGN KEY (run_id, attempt) REFERENCES attempt (run_id, attempt) ON DELETE CASCADE
+);
+-- Runs whose output somebody wants to see as it comes.
+CREATE TABLE follow (
+    run_id bigint PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+    until  bigint NOT NULL
 );
 
 -- Facts about the store itself: the boot that start-up jobs last ran in, the zone data in use.
@@ -246,9 +259,11 @@ CREATE TRIGGER run_in_hand BEFORE UPDATE OF state ON run FOR EACH ROW EXECUTE FU
 
 CREATE FUNCTION cronq_executed_by() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- It is given if the row comes from another ledger.
-    NEW.host := coalesce(NEW.host,
-        (SELECT host FROM node WHERE id = nullif(current_setting('cronq.node', true), '')::bigint));
+    -- They are given if the row comes from another ledger.
+    IF NEW.host IS NULL THEN
+        SELECT node.host, node.seat INTO NEW.host, NEW.seat
+        FROM node WHERE id = nullif(current_setting('cronq.node', true), '')::bigint;
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER attempt_host BEFORE INSERT ON attempt FOR EACH ROW EXECUTE FUNCTION cronq_executed_by();
