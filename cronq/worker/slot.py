@@ -132,6 +132,8 @@ class Slot:
             and not self.is_leaving
             and self.stop_request is None
             and now < self.since + QUICK_S
+            # That of the claim it is said to execute now: it may not have looked for it yet.
+            and not self._tickets.is_lying()
         )
 
     def is_brisk(self, now: float) -> bool:

@@ -7,7 +7,9 @@ dies the byte stays; the worker begins with nothing more (`Inbox.next`).
 
 from __future__ import annotations
 
+import fcntl
 import os
+import termios
 from multiprocessing.connection import Connection
 
 _NUMBERS = 256
@@ -28,10 +30,19 @@ class TicketBox:
         self.number = 0
 
     def offer(self) -> int:
-        """Lay a ticket down, and return its number; the one before is gone."""
+        """Lay a ticket down, and return its number; the one before must be gone (`is_lying`).
+
+        Of two, `take_back` would take the older one, and the worker begin with what was taken back.
+        """
         number, self.number = self.number, (self.number + 1) % _NUMBERS
         os.write(self._writer, bytes((number,)))
         return number
+
+    def is_lying(self) -> bool:
+        """Return whether the last ticket is still there: nobody has taken it, nor was it taken back."""
+        waiting = bytearray(4)
+        fcntl.ioctl(self.reader.fileno(), termios.FIONREAD, waiting)
+        return any(waiting)
 
     def take_back(self) -> bool:
         """Return whether the ticket was still there; then the worker will not begin."""

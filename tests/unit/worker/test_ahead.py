@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cronq.model import Attempt, AttemptKey, Outcome
+from cronq.model import Attempt, AttemptEnd, AttemptKey, Outcome, Usage
 from cronq.store import open_store
 from cronq.store.base import Held
 from cronq.worker import kernel, liveness, pool, slot
@@ -235,6 +235,35 @@ def test_ticket_is_had_by_one_alone() -> None:
     for _ in range(600):  # numbers come again
         assert reader.take(box.offer())
     box.close()
+
+
+def test_ticket_lies_until_somebody_has_it() -> None:
+    box = TicketBox()
+    reader = TicketReader(box.reader)
+    assert not box.is_lying()
+    ticket = box.offer()
+    assert box.is_lying()
+    assert reader.take(ticket)
+    assert not box.is_lying()
+    box.offer()
+    assert box.take_back()
+    assert not box.is_lying()
+    box.close()
+
+
+def test_nothing_is_held_behind_what_a_worker_has_not_begun_with_yet(rig: Rig, gate: Path) -> None:
+    first, second = held_behind(rig, gate, f"read line <{gate}; read line <{gate}")
+    (only,) = rig.pool._slots.values()
+    # The end of the first one is told at once, and the worker is as slow as can be.
+    usage = Usage(0.001, 0.0, 0.0, 0)
+    end = AttemptEnd(first, Outcome.SUCCESS, rig.clock.now(), exit_code=0, usage=usage)
+    only.note_end(end, rig.clock.monotonic())
+    assert only.key == second
+    assert rig.pool.ahead() == []
+    gate.write_text("go\n")
+    while only._tickets.is_lying():
+        pass
+    assert rig.pool.ahead() == [only.name]
 
 
 class TestAttemptWhoseWorkerHasBegunWithAnother:
