@@ -82,6 +82,7 @@ def test_host_that_is_cut_off_kills_what_runs_before_another_takes_it_over(
     ledger.audit(alpha)
 
 
+@pytest.mark.slow
 def test_host_that_is_cut_off_for_less_than_its_lease_goes_on(
     network: Network, alpha: Host, beta: Host, ledger: Ledger
 ) -> None:

@@ -39,6 +39,7 @@ def test_nothing_listens_on_the_network(beta: Host, working: Ledger) -> None:
     assert listening == []
 
 
+@pytest.mark.slow
 def test_password_is_shown_nowhere(alpha: Host, beta: Host, working: Ledger) -> None:
     password = working.server.password
     processes = {pid: words for pid, words in processes_of(beta) if "cronq" in words or WORK in words}

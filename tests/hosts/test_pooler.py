@@ -12,6 +12,7 @@ from tests.hosts.network import Host
 from tests.hosts.pooler import program, start_pooler
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(program() is None, reason="PgBouncer is not installed")
 def test_node_behind_a_pooler(alpha: Host, beta: Host, server: PostgresServer, ledger: Ledger) -> None:
     ledger.url = start_pooler(beta, server)

@@ -158,6 +158,7 @@ def test_row_cancel_reaches_another_host(nodes: Nodes) -> None:
     assert statistics.median(took) < 0.25
 
 
+@pytest.mark.slow
 def test_row_database_gone_for_a_while(own_nodes: Nodes) -> None:
     """They say it once, go on with what runs, and account for all fire times when it is back."""
     nodes = own_nodes

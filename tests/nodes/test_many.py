@@ -120,6 +120,7 @@ def test_row_suspend_resume_of_one_of_several_at_length(nodes: Nodes) -> None:
     freeze_some(nodes, 20, 15.0)
 
 
+@pytest.mark.slow
 def test_row_suspend_resume_in_a_transaction(nodes: Nodes) -> None:
     """One is frozen while it has the turn to write: it loses it, and what it writes later is refused."""
     nodes.add_jobs([f"job{n}" for n in range(10)], nodes.witnessed(0.0))

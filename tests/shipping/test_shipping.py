@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.postgres.server import Server
 from tests.shipping.hosts import SECRET, Host, wait_for
 
@@ -34,6 +36,7 @@ def test_output_is_the_same_on_every_host(alpha: Host, beta: Host) -> None:
     alpha.stop(node)
 
 
+@pytest.mark.slow
 def test_of_long_output_as_much_is_shipped_as_is_kept(alpha: Host, beta: Host) -> None:
     script = "i=0; while [ $i -lt 10 ]; do head -c 1000000 /dev/zero | tr '\\0' x; i=$((i+1)); done"
     alpha.job("all", script)
@@ -54,6 +57,7 @@ def test_of_long_output_as_much_is_shipped_as_is_kept(alpha: Host, beta: Host) -
     assert beta.run("logs", str(capped), "-n", "1") == expected.splitlines(keepends=True)[-1]
 
 
+@pytest.mark.slow
 def test_no_secret_value_is_shipped(alpha: Host, beta: Host) -> None:
     script = (
         f"i=0; while [ $i -lt 9000 ]; do echo value {SECRET} $i; i=$((i+1)); done; sleep 3; echo {SECRET}"
@@ -94,6 +98,7 @@ def test_a_run_on_another_host_is_followed(alpha: Host, beta: Host) -> None:
     alpha.stop(node)
 
 
+@pytest.mark.slow
 def test_a_run_is_followed_without_listening(alpha: Host, beta: Host) -> None:
     for host in (alpha, beta):
         host.environ["CRONQ_DB"] += "&listen=no"
@@ -110,6 +115,7 @@ def test_a_run_is_followed_without_listening(alpha: Host, beta: Host) -> None:
     assert follower.communicate(timeout=40)[0] == b"last\n"
 
 
+@pytest.mark.slow
 def test_of_a_followed_run_the_middle_may_be_left_out(alpha: Host, beta: Host) -> None:
     script = "i=0; while [ $i -lt 40 ]; do head -c 100000 /dev/zero | tr '\\0' x; sleep 0.1; i=$((i+1)); done"
     alpha.job("long", script)
@@ -176,6 +182,7 @@ def test_a_node_ships_before_it_leaves(alpha: Host, beta: Host) -> None:
     assert beta.run("logs", "last") == b"done\n"
 
 
+@pytest.mark.slow
 def test_hosts_may_share_a_folder_for_logs(alpha: Host, beta: Host, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -193,6 +200,7 @@ def test_hosts_may_share_a_folder_for_logs(alpha: Host, beta: Host, tmp_path: Pa
     assert beta.run("logs", str(run_id)) == b"one\ntwo\n"
 
 
+@pytest.mark.slow
 def test_pruned_runs_lose_their_output(alpha: Host) -> None:
     alpha.job("often", "echo hello")
     alpha.node()
