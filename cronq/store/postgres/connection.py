@@ -16,7 +16,8 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from cronq.errors import InvariantError, StoreUnreachable, UsageError
+from cronq import clock
+from cronq.errors import InvariantError, StoreError, StoreUnreachable, UsageError
 from cronq.store.postgres.address import PATIENCE, Address
 from cronq.store.postgres.dialect import translated
 from cronq.store.postgres.errors import KeyTaken, meaning_of
@@ -25,6 +26,8 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 SCHEMA_VERSION = 1
 FROZEN_S = 5
 """After so long between two statements of a transaction the server ends it, and others go on."""
+LEAST_PAUSE_S = 0.1
+"""Between two tries to connect; or as long as the last one took, if that is longer."""
 LOCK_PATIENCE_S = 10
 """How long a writer waits for its turn."""
 
@@ -49,6 +52,8 @@ class Connection:
         self.has_failed = False
         self.node: int | None = None
         self._turn = zlib.crc32(f"cronq {address.schema}".encode())
+        self._refusal: StoreError | None = None
+        self._again_at = 0.0
         self._is_inside = False
         self._times = (patience_s, frozen_s)
         self._connection = self._connect()
@@ -162,7 +167,7 @@ class Connection:
     def _execute(self, text: str, values: Parameters | None) -> psycopg.Cursor[Any]:
         try:
             if self._connection.closed and not self._is_inside:
-                self._connection = self._connect()
+                self._connect_again()
             return self._connection.execute(text, values)
         except psycopg.Error as error:
             self._tidy_up()
@@ -170,6 +175,20 @@ class Connection:
         except BaseException:
             self._tidy_up()
             raise
+
+    def _connect_again(self) -> None:
+        """Connect, unless that has just failed: many ask in a row, and each would wait for a silent server."""
+        began = clock.monotonic()
+        if self._refusal is not None and began < self._again_at:
+            raise StoreUnreachable(self._refusal.message, hint=self._refusal.hint)
+        try:
+            self._connection = self._connect()
+        except StoreError as error:
+            took_s = clock.monotonic() - began
+            self._refusal = error
+            self._again_at = clock.monotonic() + max(LEAST_PAUSE_S, took_s)
+            raise
+        self._refusal = None
 
     def _tidy_up(self) -> None:
         """Close what is broken; end what a BEGIN has begun whose turn did not come."""
