@@ -177,7 +177,7 @@ class Connection:
             raise
 
     def _connect_again(self) -> None:
-        """Connect, unless that has just failed: many ask in a row, and each would wait for a silent server."""
+        """Connect, unless that has just failed: many ask in a row, and a silent server would hold up each."""
         began = clock.monotonic()
         if self._refusal is not None and began < self._again_at:
             raise StoreUnreachable(self._refusal.message, hint=self._refusal.hint)
