@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim
+from cronq.model import AttemptEnd, AttemptKey, AttemptStart, Claim, Micros
 from cronq.store.base import Held
 
 
@@ -35,6 +35,20 @@ class Recalled:
 
 
 Report = AttemptStart | AttemptEnd | Lost | Trouble | Recalled
+R = TypeVar("R", bound=Report)
+
+
+def shifted(report: R, by: Micros) -> R:
+    """Return a report of one clock in the time of another, which is ahead by so much."""
+    if isinstance(report, AttemptStart):
+        return report._replace(started_at=report.started_at + by)
+    if isinstance(report, AttemptEnd):
+        return report._replace(
+            finished_at=report.finished_at + by,
+            started_at=None if report.started_at is None else report.started_at + by,
+            retry_at=None if report.retry_at is None else report.retry_at + by,
+        )
+    return report
 
 
 class Workers(Protocol):

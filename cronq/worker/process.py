@@ -15,6 +15,7 @@ from cronq.errors import StoreError
 from cronq.model import AttemptEnd, AttemptKey, Claim, CommandKind, Outcome
 from cronq.worker import endings, kernel, limits, liveness, oom
 from cronq.worker.attempt import CommandAttempt
+from cronq.worker.base import shifted
 from cronq.worker.callables import CallableAttempt
 from cronq.worker.cgroups import WorkerGroups, delegated_group
 from cronq.worker.environment import inherited_part
@@ -217,6 +218,12 @@ class Worker:
 
         store = open_store(self._setup.place, environ=self._environ)
         try:
+            if self._setup.place.address is not None:
+                from cronq.store.postgres.store import PostgresStore
+
+                # What is in the ledger is told by the database's clock, and this host's may be wrong.
+                assert isinstance(store, PostgresStore)
+                end = shifted(end, store.database_now() - clock.now_us())
             if end.outcome is Outcome.CANCELLED:
                 # A signal says that somebody wants it stopped; the ledger also knows why.
                 reasons = dict(store.stop_requests())
