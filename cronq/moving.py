@@ -24,7 +24,7 @@ from cronq.errors import (
 from cronq.restore import nobody_at_work
 from cronq.store import Place, copying
 from cronq.store.copying import CONTENTS, TABLES, End, SqliteEnd
-from cronq.store.moved import MOVED_TO
+from cronq.store.moved import MOVED_TO, moved_error
 from cronq.store.opening import connected, exists
 from cronq.store.sqlite import open_connection
 
@@ -97,6 +97,7 @@ def move(
         with _begun(old), _begun(new):
             _refuse_busy(old)
             _refuse_busy(new)
+            _refuse_moved(old)
             _refuse_contents(new, target)
             moved = _copy(old, new, source, target, _seats(source, environ), with_logs=with_logs)
             old.execute(_MARK, (MOVED_TO, target.shown))
@@ -115,6 +116,13 @@ def move(
                 raise
         new.settle()
     return moved
+
+
+def _refuse_moved(end: End) -> None:
+    """Raise ConflictError if it was moved already: there would be two that count."""
+    found = end.execute("SELECT value FROM fact WHERE name = ?", (MOVED_TO,))
+    if found and found[0][0]:
+        raise moved_error(str(found[0][0]))
 
 
 def forget(place: Place, environ: Mapping[str, str]) -> str | None:

@@ -89,7 +89,7 @@ def run_node(
         store = open_postgres(address, place, create=options.fires)
         stack.callback(store.close)
         store.queues = queues
-        seat = take_seat(address, place.rule, environ)
+        seat = take_seat(address, place.rule, environ, _role(options.fires, queues))
         stack.callback(seat.hold)
         if options.log_dir is not None:
             seat = seat._replace(place=replace(seat.place, logs=Path(options.log_dir)))
@@ -200,6 +200,10 @@ def _finish(wire: Receiver) -> None:
         wire.poll(monotonic())
         wire.release(wire.held)
     wire.close()
+
+
+def _role(fires: bool, queues: tuple[str, ...] | None) -> str:
+    return f"{'fires' if fires else 'executes'} {'*' if queues is None else ' '.join(sorted(queues))}"
 
 
 def _send(store: PostgresStore, scheduler: Scheduler) -> None:

@@ -188,7 +188,7 @@ class Reporter:
                 end.exit_code,
                 end.signal,
                 duration_s,
-                None if is_done else (after.available_at - now) / SECOND,
+                None if is_done else max(0.0, (after.available_at - now) / SECOND),
                 after.failures,
                 claim.definition.retries,
                 self._tail(claim, end),

@@ -37,8 +37,21 @@ class Seat(NamedTuple):
     hold: lock.Hold
 
 
-def take_seat(address: Address, rule: str, environ: Mapping[str, str]) -> Seat:
-    """Take the first seat that is free. Raises: StoreFull, StoreUntrusted."""
+def take_seat(address: Address, rule: str, environ: Mapping[str, str], role: str) -> Seat:
+    """Take the first seat that is free, but none where something lives that a node of another role has begun.
+
+    A worker of another queue, started for a moment, would end with it what it has nothing to do with.
+
+    Args:
+        address: Of the ledger.
+        rule: Which rule found it.
+        environ: Says where the folders are.
+        role: What the node does, in any words that are the same for nodes that do the same.
+
+    Raises:
+        StoreFull: The folder cannot be used.
+        StoreUntrusted: What is in the lock's place is not a file of ours.
+    """
     folder = ledger_folder(address, environ)
     for number in range(1, MOST + 1):
         place = seat_of(address, rule, number, environ)
@@ -51,11 +64,28 @@ def take_seat(address: Address, rule: str, environ: Mapping[str, str]) -> Seat:
         except SchedulerRunning:
             continue
         try:
+            if not liveness.is_deserted(place) and _role_in(place) != role:
+                hold()
+                continue
+            _write_role(place, role)
             return Seat(f"{_name_of(folder)}/{number}", place, hold)
         except OSError as error:
             hold()
             raise StoreFull(f"cannot use the folder {folder}: {error.strerror}") from error
     raise StoreFull(f"{MOST} nodes live on this host already")
+
+
+def _role_in(place: Place) -> str:
+    try:
+        return place.role.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _write_role(place: Place, role: str) -> None:
+    if _role_in(place) != role:
+        place.role.write_text(f"{role}\n", encoding="utf-8")
+        place.role.chmod(FILE_MODE)
 
 
 def is_deserted(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:

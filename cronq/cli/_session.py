@@ -107,6 +107,8 @@ class Session:
         store = open_store(self.place, create=create, read_only=read_only, environ=self.environment.environ)
         try:
             self._follow_clock_of(store)
+            if not read_only:
+                self._warn_of_move(store)
             yield store
             for error in store.unreadable():
                 self.warn(f"{error.message}; {error.hint}")
@@ -154,6 +156,13 @@ class Session:
             return is_scheduler_alive(self.place, store)
         finally:
             store.close()
+
+    def _warn_of_move(self, store: Store) -> None:
+        from cronq.store.moved import MOVED_TO
+
+        where = store.fact(MOVED_TO)
+        if where:
+            self.warn(f"this ledger was moved to {where}; nobody executes what is changed here")
 
     def _follow_clock_of(self, store: Store) -> None:
         """Take the time of a database that several hosts share: theirs may differ.

@@ -74,6 +74,8 @@ class Shipped:
         self._store = store
         self._attempt = attempt
         self._host = where.host or "another host"
+        # An attempt of a node has the node's host.
+        self._is_moved = where.host is None
         self._at = 0
         self._has_shown = False
 
@@ -178,6 +180,11 @@ class Shipped:
             self._session.note(f"run {number} runs on {host}; this is what was shipped so far")
         elif not _should_be_there(known):
             return
+        elif self._is_moved and not self._has_shown:
+            raise StoreError(
+                f"the output of run {number} stayed where this ledger was before it was moved",
+                hint=f"there: cronq logs {number}; `cronq db move --logs` brings it along",
+            )
         elif not is_shipped and not self._has_shown:
             raise StoreError(
                 f"the output of run {number} is on {host}, which has not shipped it",

@@ -81,6 +81,11 @@ class Place:
         return self._beside(".trust")
 
     @property
+    def role(self) -> Path:
+        """What the node that sits here does; only beside a server's ledger."""
+        return self._beside(".role")
+
+    @property
     def attempts(self) -> Path:
         """Folder of the lock files of workers and attempts."""
         return self._beside(".attempts")
@@ -130,7 +135,7 @@ def named_place(text: str, cwd: Path, rule: str, environ: Mapping[str, str]) -> 
     Raises:
         UsageError: It is neither.
     """
-    if text.startswith(("postgresql:", "postgres:", "postgresql+")):
+    if text.startswith(("postgresql:", "postgres:", "postgresql+embedded")):
         from cronq.store.postgres.location import server_place
 
         return server_place(text, rule, environ)

@@ -17,7 +17,12 @@ def refuse_moved(store: Store) -> None:
     """
     where = store.fact(MOVED_TO)
     if where:
-        raise ConflictError(
-            f"this ledger was moved to {where}",
-            hint="go on there with --db or CRONQ_DB; if this one counts again: cronq db move --forget",
-        )
+        raise moved_error(where)
+
+
+def moved_error(where: str) -> ConflictError:
+    """Return the error about a ledger that was moved."""
+    return ConflictError(
+        f"this ledger was moved to {where}",
+        hint="go on there with --db or CRONQ_DB; if this one counts again: cronq db move --forget",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import time
 
@@ -33,13 +34,13 @@ def test_two_folders_of_one_host_keep_their_hands_off_each_other(nodes: Nodes) -
 def test_a_seat_is_known_by_its_folder(nodes: Nodes) -> None:
     address = parse_address(nodes.url, "test")
     ours, theirs = nodes.host("a").environ(), nodes.host("b").environ()
-    seat, other = take_seat(address, "test", ours), take_seat(address, "test", theirs)
+    seat, other = take_seat(address, "test", ours, "fires *"), take_seat(address, "test", theirs, "fires *")
     assert seat.name != other.name
     assert not is_deserted(address, "test", seat.name, ours)
     seat.hold()
     assert is_deserted(address, "test", seat.name, ours)
     assert not is_deserted(address, "test", seat.name, theirs)
-    again = take_seat(address, "test", ours)
+    again = take_seat(address, "test", ours, "fires *")
     assert again.name == seat.name
     again.hold()
     other.hold()
@@ -61,3 +62,24 @@ def test_a_second_node_of_a_host_ends_what_a_dead_one_left(nodes: Nodes) -> None
             assert ended["outcome"] == "abandoned"
             assert time.monotonic() - began < 8
             nodes.running.append(first)
+
+
+def test_a_seat_where_something_lives_is_for_a_node_of_the_same_role(nodes: Nodes) -> None:
+    address = parse_address(nodes.url, "test")
+    environ = nodes.host("a").environ()
+    first = take_seat(address, "test", environ, "fires *")
+    first.place.attempts.mkdir(mode=0o700)
+    alive = first.place.attempts / "w-1.attempt"
+    alive.touch()
+    with alive.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        first.hold()
+        other = take_seat(address, "test", environ, "executes gpu")
+        assert other.name != first.name
+        other.hold()
+        again = take_seat(address, "test", environ, "fires *")
+        assert again.name == first.name
+        again.hold()
+    deserted = take_seat(address, "test", environ, "executes gpu")
+    assert deserted.name == first.name
+    deserted.hold()

@@ -73,6 +73,7 @@ def test_listen() -> None:
         "postgresql://u:1,2/s3cret@h/d",
         "postgresql://u:s3cret@[::1/d",
         "postgresql://h/d?password=s3cret&schema=Ours",
+        "postgresql://h/d?password=s3cret&schema=pg_ours",
         "postgresql://h/d?password=s3cret&schema=a;b",
         "postgresql://h/d?password=s3cret&listen=maybe",
         "postgresql://h/d?password=s3cret&novalue",

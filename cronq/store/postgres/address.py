@@ -89,9 +89,11 @@ def parse_address(text: str, rule: str) -> Address:
         raise UsageError(f"{rule} is cut short by a `#`, `?` or `/`", hint="in a password: %23, %3F, %2F")
     ours = {name: value for name, value in pairs if name in _OURS}
     schema = ours.get("schema", DEFAULT_SCHEMA)
-    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
+    # Names with pg_ are PostgreSQL's own.
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", schema):
         raise UsageError(
-            f"{rule}: `{schema}` cannot be the name of a schema", hint="a to z, 0 to 9 and _; 63 at most"
+            f"{rule}: `{schema}` cannot be the name of a schema",
+            hint="a to z, 0 to 9 and _; 63 at most, and not pg_…",
         )
     listen = ours.get("listen", "yes")
     if listen not in {"yes", "no"}:

@@ -85,7 +85,8 @@ _IN_HAND = "SELECT node, count(*) FROM run WHERE state = 'running' AND node IS N
 _QUEUES = """
 SELECT coalesce(j.queue, 'default') AS name, count(*), min(r.available_at)
 FROM run r JOIN job j ON j.id = r.job_id
-WHERE r.state = 'queued' AND r.available_at <= cronq_now() GROUP BY 1 ORDER BY 1
+WHERE r.state = 'queued' AND r.available_at <= cronq_now() AND (j.paused_at IS NULL OR r.trigger = 'manual')
+GROUP BY 1 ORDER BY 1
 """
 
 # Index run_in_hand.
