@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.cli.world import World
-from tests.postgres.conftest import postgres as postgres
 from tests.postgres.server import Server
 
 

@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.nodes.program import SHORT_LEASE, Nodes
-from tests.postgres.conftest import own_postgres, postgres
 from tests.postgres.server import Server
-
-__all__ = ["own_postgres", "postgres"]
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 
 from tests.benchmarks.filling import Planned, argv
 from tests.benchmarks.postgres.ledger import Ledger
-from tests.postgres.conftest import postgres as postgres
 from tests.postgres.server import Server
 
 

@@ -39,7 +39,6 @@ from cronq.plan import Launch, after_attempt, decide, pass_over
 from cronq.store import DueJob, JobChange, NewJob, Place, RunQuery, Store, open_store
 from cronq.store.postgres.address import parse_address
 from tests.postgres import faults
-from tests.postgres.conftest import postgres as postgres
 from tests.postgres.server import Server
 from tests.unit.store.builders import definition
 from tests.unit.test_plan import BASE, EVERY_MINUTE, MINUTE

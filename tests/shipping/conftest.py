@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres.conftest import database_url, own_postgres, postgres
 from tests.shipping.hosts import HOSTNAME, Host
-
-__all__ = ["database_url", "own_postgres", "postgres"]
 
 
 @pytest.fixture(scope="session")

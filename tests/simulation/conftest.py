@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cronq.store.postgres.address import Address, parse_address
-from tests.postgres.conftest import postgres as postgres
 from tests.postgres.server import Server
 from tests.simulation.world import World, utc
 

@@ -9,7 +9,6 @@ import pytest
 
 from cronq.store import Place, Store, open_store
 from cronq.store.postgres.address import parse_address
-from tests.postgres.conftest import postgres as postgres
 from tests.postgres.server import Server
 
 OpenStore = Callable[[], Store]

@@ -15,7 +15,6 @@ from cronq.store import Place, RunQuery
 from cronq.store.postgres.address import Address, parse_address
 from cronq.store.postgres.nodes import LEASE_S, Node
 from cronq.store.postgres.store import PostgresStore, open_postgres
-from tests.postgres.conftest import postgres as postgres
 from tests.postgres.server import Server
 from tests.unit.store.builders import BOOT, MINUTE, add, claim_all, pause, remove, resume
 

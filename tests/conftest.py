@@ -1,4 +1,4 @@
-"""The server and databases of the tests; other folders' tests import the fixtures from here."""
+"""The PostgreSQL server of the tests, one for all of them, and its databases."""
 
 from __future__ import annotations
 
