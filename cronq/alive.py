@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, cast
 
 from cronq.lock import Holder, is_held, read_holder
@@ -26,9 +27,16 @@ def living_scheduler(place: Place, store: Store) -> Holder | None:
     """
     if place.address is None:
         return read_holder(place.lock) if is_held(place.lock) else None
+    from cronq.seat import is_vacant
     from cronq.store.postgres.living import living_nodes
+    from cronq.worker import kernel
 
+    here = (os.uname().nodename, kernel.boot_id())
     for node in living_nodes(cast("PostgresStore", store).connection):
-        if node.fires:
+        # Of this host the kernel knows more than the lease.
+        is_dead = (node.host, node.boot_id) == here and is_vacant(
+            place.address, place.rule, node.seat, os.environ
+        )
+        if node.fires and not is_dead:
             return Holder(node.pid, node.host, node.since)
     return None

@@ -88,19 +88,19 @@ def _write_role(place: Place, role: str) -> None:
         place.role.chmod(FILE_MODE)
 
 
-def is_deserted(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:
-    """Return whether neither a node nor anything that it began lives in a seat; asks the kernel.
+def is_vacant(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:
+    """Return whether no node sits in a seat; asks the kernel.
 
     False for the seats of other users, and of other folders: nobody here knows who sits there.
     """
-    folder, _, number = name.partition("/")
-    try:
-        if folder != _name_of(ledger_folder(address, environ)):
-            return False
-    except OSError:
-        return False
-    place = seat_of(address, rule, int(number), environ)
-    return not lock.is_held(place.lock) and liveness.is_deserted(place)
+    place = place_of(address, rule, name, environ)
+    return place is not None and not lock.is_held(place.lock)
+
+
+def is_deserted(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:
+    """Return whether a seat is vacant, and nothing lives that a node has begun there; asks the kernel."""
+    place = place_of(address, rule, name, environ)
+    return place is not None and not lock.is_held(place.lock) and liveness.is_deserted(place)
 
 
 def seats_of(address: Address, rule: str, environ: Mapping[str, str]) -> dict[str, Place]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from cronq.render.table import Column, facts, table
 from cronq.render.text import Tone, Word, count_of, plain
 from cronq.render.times import iso, span
 from cronq.schedule.zones import tzdata_version
+from cronq.seat import is_vacant
 from cronq.store import Totals
 from cronq.store.postgres.nodes import LEASE_S, Node, QueueLine
+from cronq.worker import kernel
 
 _NODES = (
     Column("node"),
@@ -39,21 +42,26 @@ class _Cluster(NamedTuple):
     queues: Sequence[QueueLine]
     totals: Totals
     limited: int
+    dead: frozenset[int]
+
+    def is_live(self, node: Node) -> bool:
+        """Return whether its lease stands, and it is not known to be dead."""
+        return node.lease_until > self.now and node.id not in self.dead
 
     @property
     def schedulers(self) -> list[Node]:
         """Those that fire, and whose lease stands."""
-        return [node for node in self.nodes if node.fires and node.lease_until > self.now]
+        return [node for node in self.nodes if node.fires and self.is_live(node)]
 
     @property
     def slots(self) -> int:
         """Runs at a time, of all nodes whose lease stands."""
-        return sum(node.slots for node in self.nodes if node.lease_until > self.now)
+        return sum(node.slots for node in self.nodes if self.is_live(node))
 
     @property
     def unserved(self) -> list[str]:
         """Queues in which runs wait, and from which no node executes."""
-        live = [node for node in self.nodes if node.lease_until > self.now]
+        live = [node for node in self.nodes if self.is_live(node)]
         return [
             line.name
             for line in self.queues
@@ -97,14 +105,24 @@ def _look(session: Session) -> _Cluster:
     with session.store(read_only=True) as store:
         assert isinstance(store, PostgresStore)
         with store.reading():
+            nodes = store.nodes()
             return _Cluster(
                 store.database_now(),
-                store.nodes(),
+                nodes,
                 store.in_hand(),
                 store.queue_lines(),
                 store.totals(),
                 store.limited_jobs(),
+                frozenset(node.id for node in nodes if _is_dead(session, node)),
             )
+
+
+def _is_dead(session: Session, node: Node) -> bool:
+    """Return whether a node of this host is gone, whatever its lease says; the kernel knows."""
+    place = session.place
+    if place.address is None or (node.host, node.boot_id) != (os.uname().nodename, kernel.boot_id()):
+        return False
+    return is_vacant(place.address, place.rule, node.seat, session.environment.environ)
 
 
 def _pairs(session: Session, cluster: _Cluster) -> list[tuple[str, Word]]:
@@ -135,7 +153,9 @@ def _pairs(session: Session, cluster: _Cluster) -> list[tuple[str, Word]]:
 def _node_row(node: Node, cluster: _Cluster) -> list[Word]:
     left_s = (node.lease_until - cluster.now) / SECOND
     lease = Word(f"{left_s:.0f}s left") if left_s > 0 else Word("ended", Tone.RED)
-    if 0 < left_s < LEASE_S / 3:
+    if node.id in cluster.dead:
+        lease = Word("dead", Tone.RED)
+    elif 0 < left_s < LEASE_S / 3:
         lease = Word(lease.text, Tone.YELLOW)
     return [
         Word(str(node.id)),
@@ -179,6 +199,7 @@ def _document(session: Session, cluster: _Cluster) -> dict[str, object]:
                 "started_at": iso(node.started_at),
                 "beat_at": iso(node.beat_at),
                 "lease_until": iso(node.lease_until),
+                "alive": cluster.is_live(node),
             }
             for node in cluster.nodes
         ],

@@ -9,7 +9,7 @@ from cronq.store.postgres.connection import Connection
 
 # Index node_lease.
 _LIVING = """
-SELECT host, pid, started_at, fires FROM node
+SELECT host, pid, started_at, fires, boot_id, seat FROM node
 WHERE lease_until > cronq_now() AND stopped_at IS NULL AND lost_at IS NULL ORDER BY started_at, id
 """
 
@@ -26,6 +26,8 @@ class Living(NamedTuple):
     pid: int
     since: Micros
     fires: bool
+    boot_id: str
+    seat: str
 
     @property
     def words(self) -> str:
