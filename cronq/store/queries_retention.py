@@ -30,7 +30,8 @@ SELECT id, attempt, queued_at, finished_at FROM run WHERE job_id = ? AND id > ? 
 RUN_SPARED = """
 SELECT (SELECT id FROM run WHERE job_id = :job_id AND state = 'done' ORDER BY id DESC LIMIT 1),
     (SELECT id FROM run WHERE job_id = :job_id AND state = 'done' AND attempt > 0 ORDER BY id DESC LIMIT 1),
-    (SELECT id FROM run WHERE job_id = :job_id AND outcome = 'success' ORDER BY logical_at DESC LIMIT 1),
+    (SELECT id FROM run WHERE job_id = :job_id AND outcome = 'success'
+        ORDER BY logical_at DESC, id DESC LIMIT 1),
     (SELECT id FROM run WHERE job_id = :job_id AND fire_at IS NOT NULL ORDER BY fire_at DESC LIMIT 1),
     (SELECT max(+id) FROM run WHERE job_id = :job_id AND trigger_key IS NOT NULL)
 """

@@ -119,7 +119,7 @@ CREATE INDEX run_in_hand ON run (node) WHERE state = 'running';
 CREATE INDEX run_stop ON run (id) WHERE state = 'running' AND stop_reason IS NOT NULL;
 CREATE INDEX run_history ON run (job_id, id);
 CREATE INDEX run_executed ON run (job_id, id) WHERE state = 'done' AND attempt > 0;
-CREATE INDEX run_success ON run (job_id, logical_at) WHERE outcome = 'success';
+CREATE INDEX run_success ON run (job_id, logical_at, id) WHERE outcome = 'success';
 
 CREATE TABLE attempt (
     run_id       bigint NOT NULL REFERENCES run (id) ON DELETE CASCADE,
