@@ -24,7 +24,8 @@ from tests.zone_files import ZONE, ZoneFiles
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
 
-NOBODYS_UID = 64_123
+# Of each process of the tests its own: limits count what all processes of a user have.
+NOBODYS_UID = 64_123 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Nobody else's: a limit of processes counts all that a user has."""
 
 

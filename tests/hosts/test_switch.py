@@ -32,7 +32,7 @@ def vanish(network: Network, server: PostgresServer) -> None:
     network.cut(server.host)
 
 
-@pytest.mark.parametrize("end", [pytest.param(crash, marks=pytest.mark.slow), vanish])
+@pytest.mark.parametrize("end", [pytest.param(end, marks=pytest.mark.slow) for end in (crash, vanish)])
 def test_node_goes_on_at_the_copy(
     network: Network,
     beta: Host,
