@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from cronq.store.postgres.cluster import Cluster, Owner, Postmaster, read_postmaster, url_of
-from cronq.store.postgres.embedded import programs_of_the_wheel
+from cronq.store.postgres.embedded import programs_of_the_wheel, within_reach
 
 CHOICE = "CRONQ_TEST_POSTGRES"
 WHEEL = "wheel"
@@ -112,7 +112,9 @@ def running_server(choice: str | None = None, *, syncs: bool = False) -> Iterato
     folder = Path(tempfile.mkdtemp(prefix="cronq-pg-"))
     server = None
     try:
-        server = Server(folder, programs(choice or os.environ.get(CHOICE) or WHEEL), syncs=syncs)
+        folder.chmod(0o711)
+        chosen = within_reach(owner_for_tests(), programs(choice or os.environ.get(CHOICE) or WHEEL), folder)
+        server = Server(folder, chosen, syncs=syncs)
         yield server
     finally:
         if server is not None:

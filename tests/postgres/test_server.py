@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import psycopg
 import pytest
 
-from cronq.store.postgres.cluster import answers, is_alive
-from tests.postgres.server import Server, programs, running_server
+from cronq.store.postgres.cluster import answers, is_alive, run_as
+from cronq.store.postgres.embedded import programs_of_the_wheel, within_reach
+from tests.postgres.server import Server, owner_for_tests, programs, running_server
 
 
 def test_databases_are_new_and_empty(postgres: Server) -> None:
@@ -42,3 +48,28 @@ def test_nothing_is_left_of_a_server() -> None:
     assert not data.parent.exists()
     assert not answers(found)
     assert not is_alive(found, data)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as somebody else")
+def test_programs_in_a_closed_folder_are_copied_to_where_the_servers_user_can_go(tmp_path: Path) -> None:
+    owner = owner_for_tests()
+    assert owner is not None
+    found = programs_of_the_wheel()
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = found.parents[1]
+    for source in (package, package.with_name(f"{package.name}.libs")):
+        if source.exists():
+            shutil.copytree(source, closed / source.name, symlinks=True)
+    programs = closed / found.relative_to(package.parent)
+    folder = Path(tempfile.mkdtemp(prefix="cronq-pg-"))
+    try:
+        folder.chmod(0o711)
+        assert run_as(owner, "test", "-x", str(programs / "postgres")).returncode != 0
+        reached = within_reach(owner, programs, folder)
+        assert reached.is_relative_to(folder)
+        assert within_reach(owner, programs, folder) == reached
+        assert run_as(owner, str(reached / "initdb"), "--version").returncode == 0
+        assert within_reach(None, programs, folder) == programs
+    finally:
+        shutil.rmtree(folder)

@@ -18,6 +18,7 @@ import hashlib
 import os
 import pwd
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,7 +66,8 @@ def start(folder: Path) -> str:
     programs = programs_of_the_wheel(_version_of(folder / "data"))
     _make_private(folder)
     with _alone(folder):
-        cluster = Cluster(folder / "data", programs, _owner(folder / "data"))
+        owner = _owner(folder / "data")
+        cluster = Cluster(folder / "data", within_reach(owner, programs, folder), owner)
         _check_reach(cluster, folder)
         cluster.tidy()
         if not (folder / "data" / "PG_VERSION").exists():
@@ -83,8 +85,9 @@ def stop(folder: Path) -> bool:
         return False
     with _alone(folder):
         ran = look(folder / "data") is not None
-        programs = programs_of_the_wheel(_version_of(folder / "data"))
-        cluster = Cluster(folder / "data", programs, _owner(folder / "data"))
+        owner = _owner(folder / "data")
+        programs = within_reach(owner, programs_of_the_wheel(_version_of(folder / "data")), folder)
+        cluster = Cluster(folder / "data", programs, owner)
         cluster.tidy()
         cluster.stop()
         return ran
@@ -117,6 +120,41 @@ def programs_of_the_wheel(version: int | None = None) -> Path:
             hint="install the version of the package that made them",
         )
     return found[version]
+
+
+def within_reach(owner: Owner | None, programs: Path, folder: Path) -> Path:
+    """Return the programs, or a copy in a folder if root's server could not get at them.
+
+    As in a virtual environment below a folder that is root's alone.
+
+    Args:
+        owner: As whom the server runs; None: as this process.
+        programs: The wheel's folder of programs.
+        folder: Which that user can enter.
+
+    Raises:
+        StoreError: They cannot be copied.
+    """
+    if owner is None or run_as(owner, "test", "-x", str(programs / "postgres")).returncode == 0:
+        return programs
+    install = programs.parent
+    package = install.parent
+    copy = folder / "programs" / package.name / install.name
+    if not copy.exists():
+        # The programs look for their libraries from where they are themselves, three folders up.
+        libraries = package.with_name(f"{package.name}.libs")
+        draft = copy.with_name(f"{copy.name}.{os.getpid()}")
+        try:
+            if libraries.is_dir():
+                there = folder / "programs" / libraries.name
+                shutil.copytree(libraries, there, dirs_exist_ok=True)
+            shutil.copytree(install, draft, symlinks=True)
+            for path in (folder / "programs", copy.parent):
+                path.chmod(0o755)
+            draft.rename(copy)
+        except OSError as error:
+            raise StoreError(f"PostgreSQL's programs cannot be copied to {copy}: {error}") from error
+    return copy / programs.name
 
 
 def _major(program: Path) -> int:
