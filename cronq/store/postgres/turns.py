@@ -202,7 +202,8 @@ class TurnSide(SchedulerSide):
                 self._db.plain(_START, (json.dumps(begun),))
             finished = self._finish_all([end for end in ends if end.retry_at is None])
             again = [self._finish(end) for end in ends if end.retry_at is not None]
-        return [*finished, *(run for run in again if run is not None)]
+        written = {(run.id, run.attempt): run for run in (*finished, *again) if run is not None}
+        return [written[end.key] for end in ends if end.key in written]
 
     def _finish_all(self, ends: Sequence[AttemptEnd]) -> list[Run]:
         if not ends:
