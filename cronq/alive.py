@@ -27,16 +27,11 @@ def living_scheduler(place: Place, store: Store) -> Holder | None:
     """
     if place.address is None:
         return read_holder(place.lock) if is_held(place.lock) else None
-    from cronq.seat import is_vacant
+    from cronq.seat import is_known_dead
     from cronq.store.postgres.living import living_nodes
-    from cronq.worker import kernel
 
-    here = (os.uname().nodename, kernel.boot_id())
     for node in living_nodes(cast("PostgresStore", store).connection):
         # Of this host the kernel knows more than the lease.
-        is_dead = (node.host, node.boot_id) == here and is_vacant(
-            place.address, place.rule, node.seat, os.environ
-        )
-        if node.fires and not is_dead:
+        if node.fires and not is_known_dead(node, place, os.environ):
             return Holder(node.pid, node.host, node.since)
     return None

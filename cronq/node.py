@@ -15,6 +15,7 @@ from cronq import __version__, clock
 from cronq.database_clock import DatabaseClock
 from cronq.errors import StoreError
 from cronq.scheduler import Scheduler, Stage, Ticker
+from cronq.seat import is_of_this_boot
 from cronq.store.postgres.nodes import BEAT_S, LEASE_S
 from cronq.worker.wired import WiredPool
 
@@ -82,7 +83,6 @@ class Membership:
         return self._beats
 
     def _register(self) -> None:
-        asked, asked_ns = clock.monotonic(), clock.boottime_ns()
         own = self._identity
         self._store.register(
             host=own.host,
@@ -95,24 +95,24 @@ class Membership:
             version=__version__,
         )
         # The statement may have waited for its turn; the next one does not.
-        now = self._store.beat()
-        if now is not None:
-            self._clock.note(now, asked, clock.monotonic())
-            self._extend(asked_ns)
+        self._renew()
 
-    def _extend(self, asked_ns: int) -> None:
-        # From before the question: the lease runs from some instant after it.
-        self._trust.extend(asked_ns + round((LEASE_S - MARGIN_S) * 1e9))
-
-    def _beat(self, scheduler: Scheduler) -> None:
-        self._beats.next_at = clock.monotonic() + AGAIN_S  # unless all of it succeeds
+    def _renew(self) -> bool:
+        """Renew the lease, and with it trust and time; return False if this node was given up meanwhile."""
         asked, asked_ns = clock.monotonic(), clock.boottime_ns()
         now = self._store.beat()
         if now is None:
+            return False
+        self._clock.note(now, asked, clock.monotonic())
+        # From before the question: the lease runs from some instant after it.
+        self._trust.extend(asked_ns + round((LEASE_S - MARGIN_S) * 1e9))
+        return True
+
+    def _beat(self, scheduler: Scheduler) -> None:
+        self._beats.next_at = clock.monotonic() + AGAIN_S  # unless all of it succeeds
+        if not self._renew():
             self._begin_anew(scheduler)
             return
-        self._clock.note(now, asked, clock.monotonic())
-        self._extend(asked_ns)
         self._beats.next_at = clock.monotonic() + BEAT_S
         self._news.listen()
         if scheduler.stage is Stage.RUNNING:
@@ -129,13 +129,11 @@ class Membership:
         self._register()
 
     def _look_after_others(self, scheduler: Scheduler) -> None:
-        own = self._identity
+        own_id = self._store.node.id
         dead = [
             node.id
             for node in self._store.nodes()
-            if (node.host, node.boot_id) == (own.host, own.boot_id)
-            and node.id != self._store.node.id
-            and self._is_deserted(node.seat)
+            if is_of_this_boot(node) and node.id != own_id and self._is_deserted(node.seat)
         ]
         for held, host in self._store.take_over(dead):
             scheduler.abandon(held.claim, f"the node on {host} is gone")

@@ -11,6 +11,7 @@ import select
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,11 @@ from cronq.pinging import pinging
 from cronq.pruning import Steps
 from cronq.scheduler import Options, Scheduler, Stage, Ticker
 from cronq.seat import is_deserted, seats_of, take_seat
-from cronq.service import REDRAW_EVERY_S, announce_ready, assembled, notify_tickers, tail_of, turn
+from cronq.service import assembled, redrawn, serve, tail_of
 from cronq.shipping import Shipping
 from cronq.store import Place, Store
 from cronq.store.moved import refuse_moved
 from cronq.sweep import Sweep
-from cronq.systemd import Notifier
 from cronq.waiting import SystemClock
 from cronq.worker import kernel
 from cronq.worker.trust import TrustFile
@@ -105,9 +105,7 @@ def run_node(
         news = News(address)
         boot_id = kernel.boot_id()
         host = os.uname().nodename
-
-        def is_empty(name: str) -> bool:
-            return is_deserted(address, place.rule, name, environ)
+        is_empty = partial(is_deserted, address, place.rule, environ=environ)
 
         def unattended() -> dict[str, Place]:
             found = seats_of(address, place.rule, environ)
@@ -132,7 +130,7 @@ def run_node(
         workers = WiredPool(clock, seat.place, size=options.slots, boot_id=boot_id, trust=trust_path)
         workers.database, workers.real, workers.wire = clock, real, wire
         store.fresh_permits = workers.fresh
-        redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
+        told, redrawing = redrawn(tell, redraw)
 
         def leftovers() -> Steps:
             places = [seat.place] if options.log_dir is not None else unattended().values()
@@ -144,10 +142,6 @@ def run_node(
             ships = Shipping(store, host, unattended, seat.place, clock, environ)
             stack.callback(ships.close)
             news.told = ships.hear
-
-        def told(event: events.Event) -> None:
-            tell(event)
-            redrawing.next_at = 0.0
 
         parts = assembled(
             seat.place,
@@ -165,12 +159,11 @@ def run_node(
         clock.watch(wire.fileno())
         stack.callback(clock.unwatch, wire.fileno())
         wire.start()
-        notifier = Notifier(environ)
         scheduler.tickers.append(member.ticker)
         if options.fires:
             sending = Ticker(0.0, lambda scheduler: _send(store, scheduler), wakes=False)
             scheduler.tickers.append(sending)
-        scheduler.tickers += [*notify_tickers(notifier), Sweep(seat.place, clock, told, leftovers).ticker]
+        scheduler.tickers.append(Sweep(seat.place, clock, told, leftovers).ticker)
         if options.until_idle:
             # Nobody tells when others have done what was left.
             scheduler.tickers.append(Ticker(LOOK_IDLE_S, _look))
@@ -178,16 +171,11 @@ def run_node(
             scheduler.tickers.append(Ticker(LOOK_S, _look))
         if ships is not None:
             scheduler.tickers.append(ships.ticker)
-        if redraw is not None:
-            scheduler.tickers.append(redrawing)
-        announce_ready(notifier, scheduler)
-        try:
-            code = turn(scheduler, bell, flush)
-            if ships is not None:
-                ships.finish()
-            return code
-        finally:
-            notifier.send("STOPPING=1")
+        scheduler.tickers += redrawing
+        code = serve(scheduler, bell, flush, environ)
+        if ships is not None:
+            ships.finish()
+        return code
 
 
 def _finish(wire: Receiver) -> None:

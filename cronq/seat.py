@@ -10,15 +10,19 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cronq import lock
 from cronq.errors import SchedulerRunning, StoreFull
 from cronq.store import Place
 from cronq.store.postgres.address import Address
 from cronq.store.postgres.location import ledger_folder, seat_of
-from cronq.worker import liveness
+from cronq.worker import kernel, liveness
 from cronq.worker.files import FILE_MODE
+
+if TYPE_CHECKING:
+    from cronq.store.postgres.living import Living
+    from cronq.store.postgres.nodes import Node
 
 MOST = 1000
 """Nodes of one ledger on one host; more is a loop that went wrong."""
@@ -88,19 +92,37 @@ def _write_role(place: Place, role: str) -> None:
         place.role.chmod(FILE_MODE)
 
 
-def is_vacant(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:
-    """Return whether no node sits in a seat; asks the kernel.
+def is_of_this_boot(node: Node | Living) -> bool:
+    """Return whether a node lives, or lived, on this host in this boot: then the kernel knows of it."""
+    return (node.host, node.boot_id) == (os.uname().nodename, kernel.boot_id())
 
-    False for the seats of other users, and of other folders: nobody here knows who sits there.
+
+def is_known_dead(node: Node | Living, place: Place, environ: Mapping[str, str]) -> bool:
+    """Return whether a node of this host is gone, whatever its lease says.
+
+    Args:
+        node: Of the ledger.
+        place: Of the ledger, in a server.
+        environ: Says where the folders are.
     """
-    place = place_of(address, rule, name, environ)
-    return place is not None and not lock.is_held(place.lock)
+    if place.address is None or not is_of_this_boot(node):
+        return False
+    return _vacant(place.address, place.rule, node.seat, environ) is not None
 
 
 def is_deserted(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:
-    """Return whether a seat is vacant, and nothing lives that a node has begun there; asks the kernel."""
+    """Return whether no node sits in a seat, and nothing lives that one has begun there; asks the kernel.
+
+    False for the seats of other users, and of other folders: nobody here knows who sits there.
+    """
+    place = _vacant(address, rule, name, environ)
+    return place is not None and liveness.is_deserted(place)
+
+
+def _vacant(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> Place | None:
+    """Return a seat in which no node sits; None: one does, or nobody here knows."""
     place = place_of(address, rule, name, environ)
-    return place is not None and not lock.is_held(place.lock) and liveness.is_deserted(place)
+    return None if place is None or lock.is_held(place.lock) else place
 
 
 def seats_of(address: Address, rule: str, environ: Mapping[str, str]) -> dict[str, Place]:

@@ -112,26 +112,46 @@ def run_scheduler(
         if prepare is not None:
             prepare(store)
         workers = Pool(clock, place, size=options.slots, boot_id=kernel.boot_id())
-        redrawing = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()) if redraw else None)
-
-        def told(event: events.Event) -> None:
-            tell(event)
-            redrawing.next_at = 0.0  # the footer must not contradict the line above it
-
+        told, redrawing = redrawn(tell, redraw)
         tail = tail_of(place, wants_tail, environ)
         assembly = assembled(place, store, clock, workers, options, tell=told, tail=tail, pings=pings)
         scheduler, bell = stack.enter_context(assembly)
-        notifier = Notifier(environ)
-        upkeep = Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False)
-        scheduler.tickers.append(Ticker(KEEP_LOCK_EVERY_S, partial(_keep, held), wakes=False))
-        scheduler.tickers += [*notify_tickers(notifier), upkeep, Sweep(place, clock, told).ticker]
-        if redraw is not None:
-            scheduler.tickers.append(redrawing)
-        announce_ready(notifier, scheduler)
-        try:
-            return turn(scheduler, bell, flush)
-        finally:
-            notifier.send("STOPPING=1")
+        scheduler.tickers += [
+            Ticker(KEEP_LOCK_EVERY_S, partial(_keep, held), wakes=False),
+            Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False),
+            Sweep(place, clock, told).ticker,
+            *redrawing,
+        ]
+        return serve(scheduler, bell, flush, environ)
+
+
+def redrawn(
+    tell: events.Sink, redraw: Callable[[events.Snapshot], None] | None
+) -> tuple[events.Sink, list[Ticker]]:
+    """Return a sink after whose events the footer is drawn anew, and what draws it each second."""
+    if redraw is None:
+        return tell, []
+    ticker = Ticker(REDRAW_EVERY_S, lambda scheduler: redraw(scheduler.snapshot()))
+
+    def told(event: events.Event) -> None:
+        tell(event)
+        ticker.next_at = 0.0  # the footer must not contradict the line above it
+
+    return told, [ticker]
+
+
+def serve(
+    scheduler: Scheduler, bell: Bell, flush: Callable[[], None], environ: Mapping[str, str]
+) -> ExitCode:
+    """Let a scheduler that has all its tickers live to its end, and keep systemd informed."""
+    notifier = Notifier(environ)
+    scheduler.tickers += _tickers(notifier)
+    if notifier.is_wanted:
+        notifier.send("READY=1", _status(scheduler))
+    try:
+        return turn(scheduler, bell, flush)
+    finally:
+        notifier.send("STOPPING=1")
 
 
 def _keep(held: lock.Hold, scheduler: Scheduler) -> None:
@@ -248,8 +268,7 @@ def _listening(pass_on: Callable[[str], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def notify_tickers(notifier: Notifier) -> list[Ticker]:
-    """Return what tells systemd, now and then, that the loop turns."""
+def _tickers(notifier: Notifier) -> list[Ticker]:
     tickers = []
     if notifier.watchdog_s is not None:
         # From within the loop, so that a loop that hangs is a watchdog that starves.
@@ -258,12 +277,6 @@ def notify_tickers(notifier: Notifier) -> list[Ticker]:
     elif notifier.is_wanted:
         tickers.append(Ticker(STATUS_EVERY_S, lambda scheduler: notifier.send(_status(scheduler))))
     return tickers
-
-
-def announce_ready(notifier: Notifier, scheduler: Scheduler) -> None:
-    """Tell systemd, if it wants to know, that the scheduler is at work."""
-    if notifier.is_wanted:
-        notifier.send("READY=1", _status(scheduler))
 
 
 def _status(scheduler: Scheduler) -> str:

@@ -142,7 +142,7 @@ def _worked(
     budget_s = None if wish.budget_s is None else max(0.0, wish.budget_s - (clock.monotonic() - began))
     options = Options(wish.slots, budget_s, until_idle=True, drain_s=wish.drain_s, due_until=wish.now)
     own_clock = ShiftedClock(wish.offset)
-    workers = TickPool(own_clock.real, place, size=wish.slots, boot_id=kernel.boot_id())
+    workers = ShiftedPool(own_clock.real, place, size=wish.slots, boot_id=kernel.boot_id())
     workers.offset = wish.offset
     store.time = own_clock.now
 
@@ -200,11 +200,3 @@ class ShiftedClock:
     def close(self) -> None:
         """Release what waiting needs."""
         self.real.close()
-
-
-class TickPool(ShiftedPool):
-    """Workers that live in the machine's own time, and whose reports speak of the tick's."""
-
-    def ahead(self) -> list[str]:
-        """Return none: the portable state tells of claims, and one that is taken back was told in vain."""
-        return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,10 +13,9 @@ from cronq.render.table import Column, facts, table
 from cronq.render.text import Tone, Word, count_of, plain
 from cronq.render.times import iso, span
 from cronq.schedule.zones import tzdata_version
-from cronq.seat import is_vacant
+from cronq.seat import is_known_dead
 from cronq.store import Totals
 from cronq.store.postgres.nodes import LEASE_S, Node, QueueLine
-from cronq.worker import kernel
 
 _NODES = (
     Column("node"),
@@ -104,6 +102,7 @@ def _look(session: Session) -> _Cluster:
 
     with session.store(read_only=True) as store:
         assert isinstance(store, PostgresStore)
+        environ = session.environment.environ
         with store.reading():
             nodes = store.nodes()
             return _Cluster(
@@ -113,16 +112,8 @@ def _look(session: Session) -> _Cluster:
                 store.queue_lines(),
                 store.totals(),
                 store.limited_jobs(),
-                frozenset(node.id for node in nodes if _is_dead(session, node)),
+                frozenset(node.id for node in nodes if is_known_dead(node, session.place, environ)),
             )
-
-
-def _is_dead(session: Session, node: Node) -> bool:
-    """Return whether a node of this host is gone, whatever its lease says; the kernel knows."""
-    place = session.place
-    if place.address is None or (node.host, node.boot_id) != (os.uname().nodename, kernel.boot_id()):
-        return False
-    return is_vacant(place.address, place.rule, node.seat, session.environment.environ)
 
 
 def _pairs(session: Session, cluster: _Cluster) -> list[tuple[str, Word]]:

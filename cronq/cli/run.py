@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from cronq.cli._running import (
+    DrainOption,
+    ForOption,
+    LogDirOption,
+    LogFormat,
+    LogFormatOption,
+    Output,
+    OutputOption,
+    asked_format,
+    check_slots,
+    shown,
+)
 from cronq.cli._session import Session
 from cronq.cli._shipped import log_dir as shared_dir
 from cronq.errors import UsageError
-from cronq.model import Outcome
 
 USAGE = "run [--file FILE] [--workers N] [--for DURATION] [--until-idle]"
 EXAMPLES = ("cronq run", "cronq run --file cronq.toml --workers 4")
-
-MAX_WORKERS = 10_000
-
-
-class LogFormat(StrEnum):
-    """How events are written."""
-
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-
-
-class Output(StrEnum):
-    """Whose last lines of output are shown."""
-
-    FAIL = "fail"
-    ALL = "all"
-    NONE = "none"
 
 
 def command(
@@ -46,37 +38,17 @@ def command(
     workers: Annotated[
         int, typer.Option("--workers", metavar="N", help="Runs at a time (default: 32).")
     ] = 32,
-    for_: Annotated[
-        str | None, typer.Option("--for", metavar="DURATION", help="Stop after this long.")
-    ] = None,
+    for_: ForOption = None,
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="Stop when nothing is due, queued or running.")
     ] = False,
-    drain: Annotated[
-        str,
-        typer.Option(
-            "--drain", metavar="DURATION", help="How long running jobs may finish at the end (default: 30s)."
-        ),
-    ] = "30s",
+    drain: DrainOption = "30s",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the decisions of the next hour, and act on none.")
     ] = False,
-    log_dir: Annotated[
-        str | None,
-        typer.Option(
-            "--log-dir", metavar="DIR", help="On PostgreSQL: put logs here, a folder that all hosts share."
-        ),
-    ] = None,
-    log_format: Annotated[
-        LogFormat,
-        typer.Option("--log-format", metavar="auto|text|json", help="How to write events (default: auto)."),
-    ] = LogFormat.AUTO,
-    output: Annotated[
-        Output,
-        typer.Option(
-            "--output", metavar="fail|all|none", help="Show the last lines of which runs (default: fail)."
-        ),
-    ] = Output.FAIL,
+    log_dir: LogDirOption = None,
+    log_format: LogFormatOption = LogFormat.AUTO,
+    output: OutputOption = Output.FAIL,
 ) -> int:
     """Fire the jobs when they are due, and keep the ledger, until told to stop.
 
@@ -88,12 +60,10 @@ def command(
     anything in the file is wrong, nothing is changed and nothing starts.
     """
     session = Session.of(ctx)
-    from cronq.render.live import make_display
     from cronq.schedule.duration import parse_duration
     from cronq.scheduler import Options
 
-    if not 1 <= workers <= MAX_WORKERS:
-        raise UsageError(f"--workers must be 1 to {MAX_WORKERS}, not {workers}")
+    check_slots("--workers", workers)
     options = Options(
         slots=workers,
         for_s=None if for_ is None else parse_duration(for_),
@@ -112,25 +82,11 @@ def command(
         return answer_forecast(session)
     from cronq.service import run_scheduler
 
-    log_format = LogFormat.JSON if session.options.json else log_format
+    log_format = asked_format(session, log_format)
     prepare = None
     if file is not None:
         from cronq.cli._files import applier
 
         prepare = applier(session, file, as_json=log_format is LogFormat.JSON)
-    display = make_display(log_format, output, session.terminal)
-    try:
-        return run_scheduler(
-            session.place,
-            options,
-            tell=display.event,
-            redraw=display.redraw if display.animated else None,
-            flush=display.flush,
-            wants_tail=lambda outcome: (
-                output is Output.ALL or (output is Output.FAIL and outcome is not Outcome.SUCCESS)
-            ),
-            environ=session.environment.environ,
-            prepare=prepare,
-        )
-    finally:
-        display.close()
+    with shown(session, log_format, output) as audience:
+        return run_scheduler(session.place, options, prepare=prepare, **audience)

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from cronq.cli._playing import is_steady, play_of, read_durations, read_failures, unknown_jobs
+from cronq.cli._running import MAX_WORKERS
 from cronq.cli._session import Session
 from cronq.cli._simulating import read_down, read_period, read_subject
-from cronq.cli.run import MAX_WORKERS
 from cronq.errors import UsageError
 from cronq.render.text import plain
 

@@ -7,11 +7,21 @@ from typing import Annotated
 import typer
 
 from cronq.cli._fields import queue_name
+from cronq.cli._running import (
+    DrainOption,
+    ForOption,
+    LogDirOption,
+    LogFormat,
+    LogFormatOption,
+    Output,
+    OutputOption,
+    asked_format,
+    check_slots,
+    shown,
+)
 from cronq.cli._session import Session
 from cronq.cli._shipped import log_dir as shared_dir
-from cronq.cli.run import MAX_WORKERS, LogFormat, Output
 from cronq.errors import UsageError
-from cronq.model import Outcome
 from cronq.names import DEFAULT_QUEUE
 
 USAGE = "worker [--queue QUEUE]... [--slots N] [--for DURATION]"
@@ -25,31 +35,11 @@ def command(
         typer.Option("--queue", metavar="QUEUE", help="Only runs of this queue; repeatable (default: all)."),
     ] = None,
     slots: Annotated[int, typer.Option("--slots", metavar="N", help="Runs at a time (default: 32).")] = 32,
-    for_: Annotated[
-        str | None, typer.Option("--for", metavar="DURATION", help="Stop after this long.")
-    ] = None,
-    drain: Annotated[
-        str,
-        typer.Option(
-            "--drain", metavar="DURATION", help="How long running jobs may finish at the end (default: 30s)."
-        ),
-    ] = "30s",
-    log_dir: Annotated[
-        str | None,
-        typer.Option(
-            "--log-dir", metavar="DIR", help="On PostgreSQL: put logs here, a folder that all hosts share."
-        ),
-    ] = None,
-    log_format: Annotated[
-        LogFormat,
-        typer.Option("--log-format", metavar="auto|text|json", help="How to write events (default: auto)."),
-    ] = LogFormat.AUTO,
-    output: Annotated[
-        Output,
-        typer.Option(
-            "--output", metavar="fail|all|none", help="Show the last lines of which runs (default: fail)."
-        ),
-    ] = Output.FAIL,
+    for_: ForOption = None,
+    drain: DrainOption = "30s",
+    log_dir: LogDirOption = None,
+    log_format: LogFormatOption = LogFormat.AUTO,
+    output: OutputOption = Output.FAIL,
 ) -> int:
     """Execute runs on this host, from the queues of a ledger in PostgreSQL, until told to stop.
 
@@ -57,7 +47,6 @@ def command(
     is killed if the database cannot be reached for 28 seconds, because then others may start it again.
     """
     session = Session.of(ctx)
-    from cronq.render.live import make_display
     from cronq.schedule.duration import parse_duration
     from cronq.scheduler import Options
 
@@ -67,8 +56,7 @@ def command(
             "a database file belongs to one machine, where `cronq run` executes all there is",
             hint="more than one machine: cronq help postgres",
         )
-    if not 1 <= slots <= MAX_WORKERS:
-        raise UsageError(f"--slots must be 1 to {MAX_WORKERS}, not {slots}")
+    check_slots("--slots", slots)
     queues = None if not queue else tuple(dict.fromkeys(queue_name(text) or DEFAULT_QUEUE for text in queue))
     options = Options(
         slots=slots,
@@ -79,21 +67,5 @@ def command(
     )
     from cronq.node_service import run_node
 
-    log_format = LogFormat.JSON if session.options.json else log_format
-    display = make_display(log_format, output, session.terminal)
-    try:
-        return run_node(
-            address,
-            session.place,
-            options,
-            queues=queues,
-            tell=display.event,
-            redraw=display.redraw if display.animated else None,
-            flush=display.flush,
-            wants_tail=lambda outcome: (
-                output is Output.ALL or (output is Output.FAIL and outcome is not Outcome.SUCCESS)
-            ),
-            environ=session.environment.environ,
-        )
-    finally:
-        display.close()
+    with shown(session, asked_format(session, log_format), output) as audience:
+        return run_node(address, session.place, options, queues=queues, **audience)

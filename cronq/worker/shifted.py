@@ -16,6 +16,10 @@ class ShiftedPool(Pool):
 
     offset: Micros = 0
 
+    def ahead(self) -> list[str]:
+        """Return none: others are told of claims (a portable state, other nodes), or may be free sooner."""
+        return []
+
     def poll(self) -> list[Report]:
         """Return what has happened since the last call."""
         reports = super().poll()

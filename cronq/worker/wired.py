@@ -66,25 +66,22 @@ class WiredPool(ShiftedPool):
         self._offered = len(found)
         return found
 
-    def ahead(self) -> list[str]:
-        """Return none: another node may be free sooner."""
-        return []
-
     def fresh(self) -> int:
         """Return how many permits have not been used for a claim yet."""
-        return self._free()
+        assert self.wire is not None
+        return max(0, self.wire.held - len(self._used))
 
     @property
     def capacity(self) -> int:
         """Further attempts that could run now, if workers for them were started."""
         room = super().capacity
-        return room if self.wire is None else min(room, self._free())
+        return room if self.wire is None else min(room, self.fresh())
 
     def assign(self, claim: Claim) -> None:
         """Hand a claim to the worker that it names, with one of the permits if there is one."""
         self._offered -= 1
         self._assigned |= {claim.key}
-        if self.wire is None or self._free() > 0:
+        if self.wire is None or self.fresh() > 0:
             self._used |= {claim.key}
         super().assign(claim)
 
@@ -121,11 +118,7 @@ class WiredPool(ShiftedPool):
         times = [super().deadline()]
         if self.wire is not None:
             if self._offered > 0 or super().capacity == 0 or self._is_leaving:
-                self.wire.release(self._free())
+                self.wire.release(self.fresh())
             self._offered = 0
             times.append(self.wire.deadline())
         return min((moment for moment in times if moment is not None), default=None)
-
-    def _free(self, ended: Collection[AttemptKey] = ()) -> int:
-        assert self.wire is not None
-        return max(0, self.wire.held - len(self._used - set(ended)))

@@ -9,13 +9,10 @@ from __future__ import annotations
 import contextlib
 import selectors
 from collections.abc import Callable
-from typing import Any
-
-import psycopg
 
 from cronq.errors import StoreError
 from cronq.store.postgres.address import Address
-from cronq.store.postgres.connection import connect
+from cronq.store.postgres.connection import Connection
 
 
 class News:
@@ -29,7 +26,7 @@ class News:
         """Listen, if that is possible now."""
         self._address = address
         self._selector = selectors.DefaultSelector()
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: Connection | None = None
         self.told: Callable[[str], None] = lambda _word: None
         self.listen()
 
@@ -42,10 +39,10 @@ class News:
         """Listen, unless it does already; without effect where that is impossible now."""
         if self._connection is not None or not self._address.listens:
             return
-        with contextlib.suppress(StoreError, psycopg.Error):
-            connection = connect(self._address)
-            connection.execute(f'LISTEN "cronq_{self._address.schema}"')
-            self._selector.register(connection.fileno(), selectors.EVENT_READ, connection.fileno())
+        with contextlib.suppress(StoreError):
+            connection = Connection(self._address)
+            connection.plain(f'LISTEN "cronq_{self._address.schema}"')
+            self._selector.register(connection.fileno(), selectors.EVENT_READ)
             self._connection = connection
 
     def fileno(self) -> int:
@@ -57,8 +54,8 @@ class News:
         if self._connection is None:
             return False
         try:
-            words = {notice.payload for notice in self._connection.notifies(timeout=0)}
-        except psycopg.Error:
+            words = set(self._connection.news())
+        except StoreError:
             self._let_go()
             return True
         for word in sorted(words):
