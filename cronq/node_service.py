@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from cronq.store import Place, Store
 from cronq.store.moved import refuse_moved
 from cronq.sweep import Sweep
 from cronq.waiting import SystemClock
-from cronq.worker import kernel
+from cronq.worker import caretaker, kernel
 from cronq.worker.trust import TrustFile
 from cronq.worker.wired import WiredPool
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 FINISH_S = 2.0
 """How long messages may take to be given back at the end."""
+CARE_S = 2.0
+"""How often to see whether the seat has its caretaker."""
 LOOK_AGAIN_S = 0.1
 LOOK_IDLE_S = 0.5
 LOOK_S = 5.0
@@ -159,6 +161,7 @@ def run_node(
         clock.watch(wire.fileno())
         stack.callback(clock.unwatch, wire.fileno())
         wire.start()
+        scheduler.tickers.append(Ticker(CARE_S, partial(_care, seat.place), wakes=False))
         scheduler.tickers.append(member.ticker)
         if options.fires:
             sending = Ticker(0.0, lambda scheduler: _send(store, scheduler), wakes=False)
@@ -192,6 +195,12 @@ def _finish(wire: Receiver) -> None:
 
 def _role(fires: bool, queues: tuple[str, ...] | None) -> str:
     return f"{'fires' if fires else 'executes'} {'*' if queues is None else ' '.join(sorted(queues))}"
+
+
+def _care(place: Place, _scheduler: Scheduler) -> None:
+    # Without room for another process it is tried again.
+    with suppress(OSError):
+        caretaker.provide(place)
 
 
 def _send(store: PostgresStore, scheduler: Scheduler) -> None:

@@ -81,6 +81,11 @@ class Place:
         return self._beside(".trust")
 
     @property
+    def caretaker(self) -> Path:
+        """The lock of the process that looks after a seat; only beside a server's ledger."""
+        return self._beside(".caretaker")
+
+    @property
     def role(self) -> Path:
         """What the node that sits here does; only beside a server's ledger."""
         return self._beside(".role")

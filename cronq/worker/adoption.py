@@ -16,7 +16,9 @@ from typing import Protocol
 
 from cronq.clock import Clock
 from cronq.model import AttemptEnd, AttemptKey, Claim, Micros, Outcome
+from cronq.store.location import Place
 from cronq.worker import endings, kernel, liveness
+from cronq.worker.cgroups import WorkerGroups
 from cronq.worker.endings import Begun
 from cronq.worker.supervision import Supervision
 from cronq.worker.tree import ProcessTree
@@ -76,6 +78,27 @@ def carry_on_ladder(watch: Supervision, tree: ProcessTree, hint: liveness.Hint |
         tree.carry_out(order)
         acted = True
     return acted
+
+
+def members_of(
+    place: Place, key: AttemptKey, worker: str, leader: int, groups: WorkerGroups | None
+) -> list[int]:
+    """Return the processes of an attempt whose worker is dead, as far as anybody can know.
+
+    Args:
+        place: Where the locks are.
+        key: The attempt.
+        worker: That began with it.
+        leader: Pid of the command, which leads a session; 0 if there is none.
+        groups: None: what is in the worker's group is not of this attempt.
+    """
+    found = [
+        info.pid
+        for info in kernel.all_processes()
+        if (leader and info.session == leader) or liveness.is_of_attempt(place, key, worker, info.pid)
+    ]
+    grouped = [] if groups is None else groups.members(worker)
+    return [*found, *(pid for pid in grouped if pid not in found)]
 
 
 def end_never_started(claim: Claim, now: Micros) -> AttemptEnd:

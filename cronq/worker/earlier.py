@@ -16,6 +16,7 @@ from cronq.worker.adoption import (
     begun_from_hint,
     carry_on_ladder,
     end_never_started,
+    members_of,
 )
 from cronq.worker.cgroups import WorkerGroups
 from cronq.worker.endings import Exit
@@ -227,15 +228,9 @@ class EarlierAttempt:
 
     def _members(self) -> list[int]:
         leader = 0 if self._command is None else self._command.pid
-        found = [
-            info.pid
-            for info in kernel.all_processes()
-            if (leader and info.session == leader)
-            or liveness.is_of_attempt(self._place, self.key, self.worker, info.pid)
-        ]
-        if self._is_elsewhere():
-            return found  # the group of the worker is that of the other one
-        return [*found, *(pid for pid in self._groups.members(self._attempt.worker) if pid not in found)]
+        # Busy with another one, the group of the worker is that of the other one.
+        groups = None if self._is_elsewhere() else self._groups
+        return members_of(self._place, self.key, self.worker, leader, groups)
 
     def _unknown_end(self) -> AttemptEnd:
         now = self._clock.now()

@@ -91,24 +91,27 @@ def outside_file(place: Place, holder: str) -> Path:
 
 def is_outside_alive(place: Place, holder: str) -> bool:
     """Return whether a process outside, or its command, lives or may live."""
-    return _is_locked(outside_file(place, holder))
+    return is_locked(outside_file(place, holder))
 
 
 def living_outside(place: Place) -> list[str]:
     """Return the processes outside that live or may live."""
-    return [path.stem for path in place.attempts.glob("*.outside") if _is_locked(path)]
+    return [path.stem for path in place.attempts.glob("*.outside") if is_locked(path)]
 
 
 def living_workers(place: Place) -> list[str]:
     """Return the workers that live or may live."""
-    return [path.stem for path in place.attempts.glob("*.worker") if _is_locked(path)]
+    return [path.stem for path in place.attempts.glob("*.worker") if is_locked(path)]
+
+
+def busy_workers(place: Place) -> list[str]:
+    """Return the workers of which something lives, or may live, that they have begun; they may be dead."""
+    return [path.stem for path in place.attempts.glob("*.attempt") if is_locked(path)]
 
 
 def is_deserted(place: Place) -> bool:
     """Return whether no worker lives, and nothing that one has begun."""
-    return not any(
-        _is_locked(path) for kind in ("worker", "attempt") for path in place.attempts.glob(f"*.{kind}")
-    )
+    return not living_workers(place) and not busy_workers(place)
 
 
 def is_outside_stopped(holder: str) -> bool:
@@ -238,7 +241,7 @@ def _about_worker(pid: int, boot_id: str) -> str:
 
 def is_worker_alive(place: Place, worker: str) -> bool:
     """Return whether a worker process lives, or may live: what cannot be told now is asked again later."""
-    return _is_locked(worker_file(place, worker))
+    return is_locked(worker_file(place, worker))
 
 
 def is_attempt_alive(place: Place, key: AttemptKey, worker: str, pid: int | None = None) -> bool:
@@ -254,14 +257,14 @@ def is_attempt_alive(place: Place, key: AttemptKey, worker: str, pid: int | None
         pid: Of its command, as the ledger has it: asked if somebody removed the lock file.
     """
     path = attempt_file(place, worker)
-    is_locked = _is_locked(path)
-    if not is_locked and pid is not None and not is_there(path):
+    is_held = is_locked(path)
+    if not is_held and pid is not None and not is_there(path):
         return is_of_attempt(place, key, worker, pid)
     try:
         hint = _read_hint(path)
     except OSError:
         return True
-    if is_locked:
+    if is_held:
         return hint is None or hint.key in {key, None}
     return hint is not None and hint.key == key and hint.pid != 0 and not is_gone(hint)
 
@@ -337,7 +340,7 @@ def is_busy_with_another(place: Place, key: AttemptKey, worker: str) -> bool:
     hint = last_attempt(place, worker)
     if hint is None or hint.key in {None, key}:
         return False
-    return _is_locked(attempt_file(place, worker))
+    return is_locked(attempt_file(place, worker))
 
 
 def last_attempt(place: Place, worker: str) -> Hint | None:
@@ -385,7 +388,7 @@ def last_attempts(place: Place) -> Iterator[tuple[str, tuple[AttemptKey, ...]]]:
 
 def is_dead(place: Place, worker: str) -> bool:
     """Return whether a worker is dead, with all that it had started."""
-    return not is_worker_alive(place, worker) and not _is_locked(attempt_file(place, worker))
+    return not is_worker_alive(place, worker) and not is_locked(attempt_file(place, worker))
 
 
 def sweep_left_ends(place: Place, held: Container[AttemptKey]) -> int:
@@ -441,7 +444,7 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Return whether a lock is held, or may be."""
     try:
         fd = open_private(path, os.O_RDWR)

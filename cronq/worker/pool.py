@@ -38,7 +38,7 @@ from cronq.worker.output import output_of, settled
 from cronq.worker.reaper import Reaper
 from cronq.worker.slot import QUICK_S, Phase, Slot, end_of_lost_callable
 from cronq.worker.tickets import TicketBox
-from cronq.worker.trust import LOOK_S, Trust
+from cronq.worker.trust import HANGS_S, LOOK_S, Trust
 
 MAX_STARTING: Final = 2
 """Workers that start at the same time: each costs some 10 ms of processor, which running jobs need too."""
@@ -51,8 +51,6 @@ _CLOSE_BOUND_S = 2.0
 MOST_ATTEMPTS: Final = 5_000
 """Attempts of one worker. Each callable gets an environment of its own, some 500 bytes of it new, and the C
 library never frees a value that setenv(3) was given; besides, callables leak by themselves."""
-_HANGS_S = LOOK_S + 0.25
-"""A worker that has not killed its attempt so long after the trust ended will not. The lease ends later."""
 _ROUNDS = 64
 """How often `poll` looks for more before it returns: a flood must not starve the rest of the scheduler."""
 
@@ -579,7 +577,7 @@ class Pool:
             self._trust_at = now + min(left_s, LOOK_S)
         elif self._is_trusted:
             self._is_trusted = False
-            self._trust_at = now + _HANGS_S
+            self._trust_at = now + HANGS_S
         else:
             self._trust_at = now + LOOK_S
             for slot in self._slots.values():

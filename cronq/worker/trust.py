@@ -25,6 +25,8 @@ LOST: Final = "the lease could not be renewed"
 """What the end of an attempt says that was killed, or not begun, for want of trust."""
 LOOK_S = 1.0
 """How often to look at least: what measures a wait stands still while the machine is suspended."""
+HANGS_S: Final = LOOK_S + 0.25
+"""A worker that has not killed its attempt so long after the trust ended will not. The lease ends later."""
 _LONGEST_S = 120.0
 """No trust is given for longer. What is further ahead was written in another boot."""
 _INSTANT = struct.Struct("=Q")

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,11 +88,21 @@ def processes_of(uid: int) -> list[str]:
 
 
 def crowd(cronq: Cronq, gate: Path, runs: int) -> None:
-    """Queue runs of a job that end when there is a gate."""
-    line = f"until test -e {gate}; do sleep 0.05; done"
-    cronq("add", "job", "@yearly", "--overlap", "allow", "--shell", line)
+    """Queue runs of a job that end when a gate is open, and need no further process to wait for it."""
+    os.mkfifo(gate)
+    gate.chmod(0o644)
+    cronq("add", "job", "@yearly", "--overlap", "allow", "--shell", f": < {gate}")
     for _ in range(runs):
         cronq("trigger", "job")
+
+
+@contextmanager
+def open_gate(gate: Path) -> Iterator[None]:
+    keeper = os.open(gate, os.O_RDWR)
+    try:
+        yield
+    finally:
+        os.close(keeper)
 
 
 @linux_only
@@ -108,8 +118,8 @@ def test_row_fd_exhaustion_leaves_runs_queued_and_then_runs_them(cronq: Cronq) -
         states = {run["state"] for run in cronq.rows("job")}
         assert states == {"queued", "running"}
         assert "no worker can be started" in running.wait_for("notice", level="error")["message"]
-        gate.touch()
-        assert running.ended() == 0
+        with open_gate(gate):
+            assert running.ended() == 0
     assert [run["outcome"] for run in cronq.rows("job")] == ["success"] * 14
     assert {run["failures"] for run in cronq.rows("job")} == {0}
 
@@ -149,8 +159,8 @@ def test_row_eagain_on_fork_costs_no_retry(unprivileged: Cronq) -> None:
         retried = running.wait_for("attempt_finished", outcome="failure")
         assert retried["reason"].startswith("spawn_error: EAGAIN")
         assert retried["retry_in_s"] > 0
-        gate.touch()
-        assert running.ended() == 0
+        with open_gate(gate):
+            assert running.ended() == 0
     rows = unprivileged.rows("job")
     assert [run["outcome"] for run in rows] == ["success"] * 8
     assert {run["failures"] for run in rows} == {0}

@@ -12,7 +12,9 @@ from functools import partial
 
 import pytest
 
-from tests.crash.program import is_alive, wait_until
+from cronq.model import SECOND
+from cronq.worker import kernel
+from tests.crash.program import Running, descendants, is_alive, wait_until
 from tests.nodes.program import Nodes
 from tests.nodes.short_lease import LEASE_S
 
@@ -43,6 +45,21 @@ def begin(nodes: Nodes, sleep_s: float, *policies: str) -> None:
 
 def is_dead(pid: int) -> bool:
     return not is_alive(pid)
+
+
+def kill_workers(node: Running) -> None:
+    for pid in node.workers():
+        os.kill(pid, signal.SIGKILL)
+
+
+def caretakers(nodes: Nodes) -> list[int]:
+    """Return the processes that hold the lock of a caretaker."""
+    return [
+        pid
+        for pid in nodes.processes()
+        for path in nodes.folder.rglob("*.caretaker")
+        if kernel.holds_file(pid, str(path))
+    ]
 
 
 def uptime() -> float:
@@ -80,6 +97,67 @@ def test_row_scheduler_killed_while_the_job_runs_on_a_host_that_stays_away(nodes
         assert second.uptime_s > died_at
         assert died_at - start.uptime_s < LEASE_S < second.uptime_s - start.uptime_s + 5
         assert nodes.one("SELECT outcome FROM attempt WHERE attempt = 1") == "abandoned"
+
+
+def test_row_worker_killed_and_its_node(nodes: Nodes) -> None:
+    """The command alone is left: the caretaker of the seat kills it before the lease ends, and then goes."""
+    with nodes.run("b"), nodes.run("a") as first:
+        with still(nodes, "b"):
+            begin(nodes, 60.0, "--on-crash", "rerun")
+        (start,) = nodes.lines()
+        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        kill_workers(first)
+        first.kill()
+        wait_until(lambda: is_dead(start.pid), "its death")
+        left_s = (lease_until - nodes.now()) / SECOND
+        assert left_s > 0, "it lived longer than the lease"
+        wait_until(lambda: len(nodes.lines()) == 2, "the second start")
+        assert nodes.lines()[1].word == "start", "a part of the first one was alive"
+        wait_until(lambda: not nodes.processes("a"), "the end of all on the host")
+        print(f"dead {left_s:.2f} s before the lease ended")
+
+
+@pytest.mark.slow
+def test_row_worker_killed_and_its_node_frozen(nodes: Nodes) -> None:
+    with nodes.run("b"), nodes.run("a") as first:
+        with still(nodes, "b"):
+            begin(nodes, 60.0, "--on-crash", "rerun")
+        (start,) = nodes.lines()
+        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        first.signal(signal.SIGSTOP)
+        kill_workers(first)
+        wait_until(lambda: is_dead(start.pid), "its death")
+        assert nodes.now() < lease_until, "it lived longer than the lease"
+        wait_until(lambda: len(nodes.lines()) == 2, "the second start")
+        first.signal(signal.SIGCONT)
+        assert nodes.lines()[1].word == "start", "a part of the first one was alive"
+
+
+@pytest.mark.slow
+def test_row_worker_stopped_and_its_node_killed(nodes: Nodes) -> None:
+    """A worker that stands still kills nobody; the caretaker kills its command, and then the worker."""
+    with nodes.run("b"), nodes.run("a") as first:
+        with still(nodes, "b"):
+            begin(nodes, 60.0, "--on-crash", "rerun")
+        (start,) = nodes.lines()
+        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        (worker,) = (pid for pid in first.workers() if start.pid in descendants(pid))
+        os.kill(worker, signal.SIGSTOP)
+        first.kill()
+        wait_until(lambda: is_dead(start.pid), "its death")
+        assert nodes.now() < lease_until, "it lived longer than the lease"
+        wait_until(lambda: not nodes.processes("a"), "the end of all on the host")
+
+
+def test_caretaker_that_was_killed_is_replaced_and_there_is_one_for_each_seat(nodes: Nodes) -> None:
+    with nodes.run("a") as first, nodes.run("a"):
+        wait_until(lambda: len(caretakers(nodes)) == 2, "their caretakers")
+        first.signal(signal.SIGTERM)
+        assert first.ended() == 0
+        wait_until(lambda: len(caretakers(nodes)) == 1, "that the first one goes")
+        (before,) = caretakers(nodes)
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: len(caretakers(nodes)) == 1 and caretakers(nodes) != [before], "another one")
 
 
 @pytest.mark.slow

@@ -3,10 +3,6 @@
 Run it as `python -m tests.nodes.torture --seconds 600 [--seed N]`. Rounds on fresh ledgers follow one
 another; each is tormented for a while, then left in peace until all is done, and compared with what the
 commands wrote down themselves (`tests.nodes.program.Nodes.contradictions`).
-
-One thing is left out, because nobody can keep it: a host on which the worker of a command was killed, and
-then the node, has nobody left who would kill the command when the lease ends: when that was tried, it
-ran beside its second copy. So such a node comes back soon.
 """
 
 from __future__ import annotations
@@ -83,7 +79,6 @@ class _Life:
     born_at: float = 0.0
     frozen_at: float = 0.0
     frozen_until: float | None = None
-    worker_killed_at: float = 0.0
 
 
 class Torment:
@@ -215,9 +210,7 @@ class Torment:
             return False
         life.node.kill()
         self._bury(life)
-        # As long as nobody else could begin with what a command without any guardian still does.
-        is_bare = time.monotonic() - life.worker_killed_at < 6.0
-        longest = 2.0 if is_bare else self.dice.choice([0.0, 3.0, 3.0, LEASE_S + 6.0])
+        longest = self.dice.choice([0.0, 3.0, 3.0, LEASE_S + 6.0])
         life.back_at = time.monotonic() + self.dice.uniform(0.0, longest)
         return True
 
@@ -226,8 +219,18 @@ class Torment:
         workers = life.node.workers() if life is not None and life.node is not None else []
         if not workers or life is None:
             return False
-        life.worker_killed_at = time.monotonic()
         return _kill(self.dice.choice(workers))
+
+    def kill_worker_and_node(self) -> bool:
+        """Nobody is left of them who could kill the command: the caretaker does it."""
+        life = self._some()
+        if life is None or life.node is None:
+            return False
+        workers = life.node.workers()
+        life.node.kill()
+        self._bury(life)
+        life.back_at = time.monotonic() + LEASE_S + 6.0
+        return any([_kill(pid) for pid in workers])
 
     def kill_child(self) -> bool:
         life = self._some()
@@ -253,8 +256,6 @@ class Torment:
 
     def freeze(self) -> bool:
         if (life := self._some()) is None or life.node is None:
-            return False
-        if time.monotonic() - life.worker_killed_at < 6.0:
             return False
         life.node.signal(signal.SIGSTOP)
         life.frozen_at = time.monotonic()
@@ -291,6 +292,7 @@ def _kill(pid: int) -> bool:
 _DEEDS: Sequence[tuple[str, Callable[[Torment], bool]]] = (
     *[("kill -9 of a node", Torment.kill_node)] * 5,
     *[("kill -9 of a worker", Torment.kill_worker)] * 4,
+    *[("kill -9 of a node and its workers", Torment.kill_worker_and_node)] * 2,
     *[("kill -9 of a wire child", Torment.kill_child)] * 3,
     ("kill -9 of all on a host", Torment.kill_host),
     *[("freeze of a node", Torment.freeze)] * 2,
