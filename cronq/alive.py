@@ -27,11 +27,13 @@ def living_scheduler(place: Place, store: Store) -> Holder | None:
     """
     if place.address is None:
         return read_holder(place.lock) if is_held(place.lock) else None
-    from cronq.seat import is_known_dead
+    from cronq.seat import Seats
     from cronq.store.postgres.living import living_nodes
 
-    for node in living_nodes(cast("PostgresStore", store).connection):
+    server = cast("PostgresStore", store)
+    seats = Seats(place, server.ledger, os.environ)
+    for node in living_nodes(server.connection):
         # Of this host the kernel knows more than the lease.
-        if node.fires and not is_known_dead(node, place, os.environ):
+        if node.fires and not seats.is_known_dead(node):
             return Holder(node.pid, node.host, node.since)
     return None

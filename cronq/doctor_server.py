@@ -14,7 +14,7 @@ from cronq.model import SECOND
 from cronq.store import Store
 from cronq.store.opening import connected
 from cronq.store.postgres.address import Address
-from cronq.store.postgres.location import ledger_folder
+from cronq.store.postgres.location import seats_folder
 
 if TYPE_CHECKING:
     from cronq.store.postgres.connection import Connection
@@ -38,7 +38,7 @@ ORDER BY 1, 2
 
 def look(address: Address, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Yield the findings about a server and about the folder that this host has for it."""
-    yield _seats(address, environ)
+    yield _seats(environ)
     try:
         connection = connected(address)
     except CronqError as error:
@@ -157,8 +157,8 @@ def _news(connection: Connection) -> Finding:
     )
 
 
-def _seats(address: Address, environ: Mapping[str, str]) -> Finding:
-    folder = ledger_folder(address, environ)
+def _seats(environ: Mapping[str, str]) -> Finding:
+    folder = seats_folder(environ)
     there = _existing(folder)
     if there != folder and there.exists() and not there.is_dir():
         return Finding("folder", "error", f"{there} is no folder", "look at it, then move it away")

@@ -9,12 +9,15 @@ from contextlib import suppress
 from cronq.errors import StoreError, StoreFull
 from cronq.model import AttemptKey
 from cronq.store import Place
-from cronq.store.copying import End, Row
+from cronq.store.copying import OUTPUT, End, Row
 from cronq.worker.files import open_private
 from cronq.worker.spool import sweep
 
 COLUMNS = ("run_id", "attempt", "position", "data")
 """Of the table `output`; `position` is where in the log a piece begins."""
+_IS_SHIPPED = "SELECT is_shipped FROM attempt WHERE run_id = ? AND attempt = ?"
+_SHIPPED = "UPDATE attempt SET is_shipped = TRUE WHERE run_id = ? AND attempt = ?"
+_REMOVE = "DELETE FROM output WHERE run_id = ? AND attempt = ?"
 PIECE = 65_536
 _RUNS = 1000
 """Runs that have their logs in one folder."""
@@ -68,25 +71,37 @@ def _pieces_of(place: Place, key: AttemptKey) -> Iterator[Row]:
 def write(place: Place, rows: Iterable[Row]) -> int:
     """Write pieces, which come in their order, into log files; return how many files.
 
+    Where there is a log it stays. What is left out between two pieces is said, as people read it.
+
     Raises:
         StoreFull: One cannot be written.
     """
-    written, key, fd = 0, None, -1
+    written, key, fd, at = 0, None, -1, 0
     try:
-        for run_id, attempt, _, data in rows:
+        for run_id, attempt, position, data in rows:
             if (run_id, attempt) != key:
                 _close(fd)
-                key = (run_id, attempt)
-                fd = open_private(place.log_file(*key), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-                written += 1
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
+                key, fd, at = (run_id, attempt), -1, 0
+                if not place.log_file(*key).exists():
+                    fd = open_private(place.log_file(*key), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+                    written += 1
+            if fd == -1:
+                continue
+            if position > at:
+                _put(fd, f"\n[cronq: {position - at:,} bytes are left out here]\n".encode())
+            _put(fd, data)
+            at = position + len(data)
     except OSError as error:
         raise StoreFull(f"a log in {place.logs} cannot be written: {error.strerror}") from error
     finally:
         _close(fd)
     return written
+
+
+def _put(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def collect(seats: Iterable[Place], target: Place, source: End) -> int:
@@ -102,6 +117,22 @@ def collect(seats: Iterable[Place], target: Place, source: End) -> int:
             if seat.log_file(*key).exists() and not target.log_file(*key).exists():
                 collected += write(target, _pieces_of(seat, key))
     return collected
+
+
+def bring(seats: Iterable[Place], source: End, target: End) -> None:
+    """Put the logs that nodes have on this host, and that were not shipped yet, into another server.
+
+    Raises:
+        StoreError: One cannot be read or written.
+    """
+    for seat in seats:
+        sweep(seat, frozenset())
+        for key in _known(seat, source):
+            ((is_shipped,),) = source.execute(_IS_SHIPPED, key)
+            if not is_shipped and seat.log_file(*key).exists():
+                target.execute(_REMOVE, key)
+                target.insert(OUTPUT.name, COLUMNS, _pieces_of(seat, key))
+                target.execute(_SHIPPED, key)
 
 
 def _close(fd: int) -> None:

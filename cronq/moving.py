@@ -99,7 +99,8 @@ def move(
             _refuse_busy(new)
             _refuse_moved(old)
             _refuse_contents(new, target)
-            moved = _copy(old, new, source, target, _seats(source, environ), with_logs=with_logs)
+            seats = _seats(source, old, environ)
+            moved = _copy(old, new, source, target, seats, with_logs=with_logs)
             old.execute(_MARK, (MOVED_TO, target.shown))
             old.commit()
             try:
@@ -142,20 +143,15 @@ def _forget(end: End) -> None:
     end.commit()
 
 
-def _seats(place: Place, environ: Mapping[str, str]) -> list[Place]:
+def _seats(place: Place, end: End, environ: Mapping[str, str]) -> list[Place]:
     """Return what nodes of a ledger in a server have on this host."""
     if place.address is None:
         return []
-    from cronq.store.postgres.location import ledger_folder, seat_of
+    from cronq.seat import Seats
+    from cronq.store.postgres.store import LEDGER
 
-    with suppress(OSError):
-        numbers = [
-            int(path.name)
-            for path in ledger_folder(place.address, environ).iterdir()
-            if path.name.isdecimal()
-        ]
-        return [seat_of(place.address, place.rule, number, environ) for number in sorted(numbers)]
-    return []
+    found = end.execute("SELECT value FROM fact WHERE name = ?", (LEDGER,))
+    return [*Seats(place, str(found[0][0]), environ).all().values()] if found else []
 
 
 def _copy(
@@ -173,13 +169,16 @@ def _copy(
             raise InvariantError(f"{arrived} rows of `{table.name}` arrived, of {rows[table.name]}")
     logs, lost = None, 0
     if target.address is None and source.address is not None:
+        # First what is whole: of long ones the ledger has the two ends alone.
+        logs = moved_logs.collect(seats, target, old)
         found = copying.pages(old, copying.OUTPUT, moved_logs.COLUMNS)
-        logs = moved_logs.write(target, (row for page in found for row in page))
-        logs += moved_logs.collect(seats, target, old)
+        logs += moved_logs.write(target, (row for page in found for row in page))
         ((lost,),) = old.execute("SELECT count(host) FROM attempt")
     elif source.address is not None or with_logs:
         if source.address is None:
             new.insert(copying.OUTPUT.name, moved_logs.COLUMNS, moved_logs.pieces(source, old))
+        else:
+            moved_logs.bring(seats, old, new)
         ((logs,),) = new.execute("SELECT count(*) FROM (SELECT DISTINCT run_id, attempt FROM output) AS one")
     return Moved(rows, logs, int(lost))
 

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq import __version__, clock
 from cronq.database_clock import DatabaseClock
 from cronq.errors import StoreError
+from cronq.lost_nodes import LostNodes
 from cronq.scheduler import Scheduler, Stage, Ticker
-from cronq.seat import is_of_this_boot
-from cronq.store.postgres.nodes import BEAT_S, LEASE_S
+from cronq.seat import Seats, is_of_this_boot
+from cronq.store.postgres.nodes import BEAT_S, LEASE_S, Charge
+from cronq.worker.base import shifted
+from cronq.worker.left_ends import end_file, read_left_end
 from cronq.worker.wired import WiredPool
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ class Membership:
         trust: TrustFile,
         news: News,
         identity: Identity,
-        is_deserted: Callable[[str], bool],
+        seats: Seats,
     ) -> None:
         """Become a node.
 
@@ -63,7 +66,7 @@ class Membership:
             trust: Of this seat.
             news: Listens again, with each beat, if it was lost.
             identity: As what to be entered.
-            is_deserted: Says whether a seat of this host is empty, and nothing lives there.
+            seats: Of this host.
 
         Raises:
             StoreError: The database cannot be used.
@@ -73,14 +76,29 @@ class Membership:
         self._trust = trust
         self._news = news
         self._identity = identity
-        self._is_deserted = is_deserted
+        self._seats = seats
         self._beats = Ticker(BEAT_S, self._beat)
+        self._lost = LostNodes(LEASE_S)
+        self._renewed_at = 0.0
         self._register()
 
-    @property
-    def ticker(self) -> Ticker:
-        """The beats, for the scheduler's loop."""
-        return self._beats
+    def tickers(self) -> list[Ticker]:
+        """Return what the scheduler's loop has to do for it: the beats, and looking after others."""
+        return [self._beats, Ticker(BEAT_S / 2, self.kept(self._look_after_others))]
+
+    def kept(self, action: Callable[[Scheduler], None]) -> Callable[[Scheduler], None]:
+        """Return an action before which the lease is renewed, if that is due.
+
+        Each may wait for seconds until somebody lets a table go, and all of them together for longer than
+        the lease is.
+        """
+
+        def keep_and_act(scheduler: Scheduler) -> None:
+            if clock.monotonic() >= self._renewed_at + BEAT_S:
+                self._keep(scheduler)
+            action(scheduler)
+
+        return keep_and_act
 
     def _register(self) -> None:
         own = self._identity
@@ -106,18 +124,20 @@ class Membership:
         self._clock.note(now, asked, clock.monotonic())
         # From before the question: the lease runs from some instant after it.
         self._trust.extend(asked_ns + round((LEASE_S - MARGIN_S) * 1e9))
+        self._renewed_at = asked
         return True
+
+    def _keep(self, scheduler: Scheduler) -> None:
+        if not self._renew():
+            self._begin_anew(scheduler)
 
     def _beat(self, scheduler: Scheduler) -> None:
         self._beats.next_at = clock.monotonic() + AGAIN_S  # unless all of it succeeds
-        if not self._renew():
-            self._begin_anew(scheduler)
-            return
+        self._keep(scheduler)
         self._beats.next_at = clock.monotonic() + BEAT_S
         self._news.listen()
         if scheduler.stage is Stage.RUNNING:
-            self._look_after_others(scheduler)
-            self._look_after_own(scheduler)
+            self._look_after_charges(scheduler)
         now = self._clock.now()
         self._store.send_waiting(now)
         self._store.mend_wire(now)
@@ -129,24 +149,46 @@ class Membership:
         self._register()
 
     def _look_after_others(self, scheduler: Scheduler) -> None:
-        own_id = self._store.node.id
+        if scheduler.stage is not Stage.RUNNING:
+            return
+        others = self._store.others()
+        lost = self._lost.look(((node.id, node.beat_at) for node in others), clock.boottime_ns())
+        # Of this host the kernel knows more, and at once.
         dead = [
-            node.id
-            for node in self._store.nodes()
-            if is_of_this_boot(node) and node.id != own_id and self._is_deserted(node.seat)
+            node
+            for node in others
+            if node.id in lost or (is_of_this_boot(node) and self._seats.is_deserted(node.seat))
         ]
-        for held, host in self._store.take_over(dead):
-            scheduler.abandon(held.claim, f"the node on {host} is gone")
+        if self._store.take_over(dead):
+            self._look_after_charges(scheduler)
 
-    def _look_after_own(self, scheduler: Scheduler) -> None:
-        """Put back what was claimed by a transaction of which nobody knew that it had succeeded."""
+    def _look_after_charges(self, scheduler: Scheduler) -> None:
+        """End what lost nodes had in hand; put back what was claimed without anybody's knowledge."""
         workers = scheduler.workers
         assert isinstance(workers, WiredPool)
-        keys = [held.claim.key for held in self._store.held()]
-        # Of those nothing was begun, nor will be: no worker has ever heard of them.
-        lost = [key for key in keys if not scheduler.holds(key) and not workers.was_assigned(key)]
+        lost = []
+        for charge in self._store.charges():
+            claim = charge.held.claim
+            if scheduler.holds(claim.key) or workers.was_assigned(claim.key):
+                continue
+            if workers.has_named(claim.worker):
+                # By a transaction of which nobody knew that it had succeeded: no worker has ever heard of it.
+                lost.append(claim.key)
+            else:
+                self._end(charge, scheduler, workers)
         if lost:
             self._store.unclaim(lost, now=self._clock.now())
+
+    def _end(self, charge: Charge, scheduler: Scheduler, workers: WiredPool) -> None:
+        """End an attempt of a lost node, as its worker says in a file if that is on this host."""
+        claim = charge.held.claim
+        place = None if charge.seat is None else self._seats.find(charge.seat)
+        with contextlib.suppress(OSError):
+            left = None if place is None else read_left_end(end_file(place, claim.key))
+            if left is not None:
+                scheduler.conclude(claim, shifted(left, workers.offset))
+                return
+        scheduler.abandon(claim, f"the node on {charge.host} is gone")
 
     def leave(self) -> None:
         """End the membership; where the database cannot be reached, the lease ends by itself."""

@@ -25,8 +25,8 @@ from cronq.node import Identity, Membership
 from cronq.pinging import pinging
 from cronq.pruning import Steps
 from cronq.scheduler import Options, Scheduler, Stage, Ticker
-from cronq.seat import is_deserted, seats_of, take_seat
-from cronq.service import assembled, redrawn, serve, tail_of
+from cronq.seat import Seats
+from cronq.service import KEEP_LOCK_EVERY_S, assembled, keep_lock, redrawn, serve, tail_of
 from cronq.shipping import Shipping
 from cronq.store import Place, Store
 from cronq.store.moved import refuse_moved
@@ -91,7 +91,8 @@ def run_node(
         store = open_postgres(address, place, create=options.fires)
         stack.callback(store.close)
         store.queues = queues
-        seat = take_seat(address, place.rule, environ, _role(options.fires, queues))
+        seats = Seats(place, store.ledger, environ)
+        seat = seats.take(_role(options.fires, queues))
         stack.callback(seat.hold)
         if options.log_dir is not None:
             seat = seat._replace(place=replace(seat.place, logs=Path(options.log_dir)))
@@ -107,11 +108,10 @@ def run_node(
         news = News(address)
         boot_id = kernel.boot_id()
         host = os.uname().nodename
-        is_empty = partial(is_deserted, address, place.rule, environ=environ)
 
         def unattended() -> dict[str, Place]:
-            found = seats_of(address, place.rule, environ)
-            return {own: at for own, at in found.items() if own == seat.name or is_empty(own)}
+            found = seats.all()
+            return {own: at for own, at in found.items() if own == seat.name or seats.is_deserted(own)}
 
         member = Membership(
             store,
@@ -119,7 +119,7 @@ def run_node(
             trust,
             news,
             Identity(host, boot_id, seat.name, options.fires, options.slots, queues),
-            is_empty,
+            seats,
         )
         stack.callback(member.leave)
         # Only now: whoever moves the ledger has seen this node, or is seen.
@@ -162,19 +162,24 @@ def run_node(
         stack.callback(clock.unwatch, wire.fileno())
         wire.start()
         scheduler.tickers.append(Ticker(CARE_S, partial(_care, seat.place), wakes=False))
-        scheduler.tickers.append(member.ticker)
+        scheduler.tickers.append(Ticker(KEEP_LOCK_EVERY_S, partial(keep_lock, seat.hold), wakes=False))
+        scheduler.tickers += member.tickers()
         if options.fires:
-            sending = Ticker(0.0, lambda scheduler: _send(store, scheduler), wakes=False)
-            scheduler.tickers.append(sending)
-        scheduler.tickers.append(Sweep(seat.place, clock, told, leftovers).ticker)
+            sending = member.kept(lambda scheduler: _send(store, scheduler))
+            scheduler.tickers.append(Ticker(0.0, sending, wakes=False))
+        passing_on = Ticker(0.0, lambda scheduler: _pass_on(store, workers, scheduler), wakes=False)
+        scheduler.tickers.append(passing_on)
+        upkeep = [Sweep(seat.place, clock, told, leftovers).ticker]
         if options.until_idle:
             # Nobody tells when others have done what was left.
             scheduler.tickers.append(Ticker(LOOK_IDLE_S, _look))
         elif not address.listens:
             scheduler.tickers.append(Ticker(LOOK_S, _look))
         if ships is not None:
-            scheduler.tickers.append(ships.ticker)
-        scheduler.tickers += redrawing
+            upkeep.append(ships.ticker)
+        for ticker in upkeep:
+            ticker.action = member.kept(ticker.action)
+        scheduler.tickers += [*upkeep, *redrawing]
         code = serve(scheduler, bell, flush, environ)
         if ships is not None:
             ships.finish()
@@ -207,6 +212,13 @@ def _send(store: PostgresStore, scheduler: Scheduler) -> None:
     """Tell the workers of runs that waited, and may begin now; on each turn, for which the loop wakes up."""
     if scheduler.stage is Stage.RUNNING:
         store.send_waiting(scheduler.clock.now())
+
+
+def _pass_on(store: PostgresStore, workers: WiredPool, scheduler: Scheduler) -> None:
+    """Put new messages for runs that others have to begin with, because here all workers are busy."""
+    if workers.has_declined:
+        workers.has_declined = False
+        store.mend_wire(scheduler.clock.now(), unsent_s=0.0)
 
 
 def _look(_scheduler: Scheduler) -> None:

@@ -460,17 +460,15 @@ class Scheduler:
 
     def _abandon(self, claim: Claim, reason: str, now: Micros) -> None:
         retry = plan.after_attempt(claim.definition, claim.run, Outcome.ABANDONED, now)
-        self._reporter.take(claim)
-        self._pending.ends.append(
-            AttemptEnd(
-                claim.key,
-                Outcome.ABANDONED,
-                now,
-                reason=reason,
-                retry_at=retry.at,
-                counts=retry.counts,
-            )
+        end = AttemptEnd(
+            claim.key, Outcome.ABANDONED, now, reason=reason, retry_at=retry.at, counts=retry.counts
         )
+        self.conclude(claim, end)
+
+    def conclude(self, claim: Claim, end: AttemptEnd) -> None:
+        """End an attempt of which nobody else tells how it ended; written by the next turn."""
+        self._reporter.take(claim)
+        self._pending.ends.append(end)
 
     # The way out
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq import lock
 from cronq.errors import SchedulerRunning, StoreFull
 from cronq.store import Place
-from cronq.store.postgres.address import Address
-from cronq.store.postgres.location import ledger_folder, seat_of
+from cronq.store.postgres.location import seat_in, seats_folder
 from cronq.worker import kernel, liveness
 from cronq.worker.files import FILE_MODE
 
@@ -41,42 +40,83 @@ class Seat(NamedTuple):
     hold: lock.Hold
 
 
-def take_seat(address: Address, rule: str, environ: Mapping[str, str], role: str) -> Seat:
-    """Take the first seat that is free, but none where something lives that a node of another role has begun.
+class Seats:
+    """The seats of one ledger on this host, those of this user."""
 
-    A worker of another queue, started for a moment, would end with it what it has nothing to do with.
+    def __init__(self, place: Place, ledger: str, environ: Mapping[str, str]) -> None:
+        """Name them.
 
-    Args:
-        address: Of the ledger.
-        rule: Which rule found it.
-        environ: Says where the folders are.
-        role: What the node does, in any words that are the same for nodes that do the same.
+        Args:
+            place: Of the ledger, in a server.
+            ledger: Its own name: what is in a seat speaks of runs by their numbers, which each ledger has.
+            environ: Says where the folders are.
+        """
+        self._place = place
+        self._folder = seats_folder(environ) / ledger
 
-    Raises:
-        StoreFull: The folder cannot be used.
-        StoreUntrusted: What is in the lock's place is not a file of ours.
-    """
-    folder = ledger_folder(address, environ)
-    for number in range(1, MOST + 1):
-        place = seat_of(address, rule, number, environ)
-        try:
-            place.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreFull(f"cannot make the folder {place.database.parent}: {error.strerror}") from error
-        try:
-            hold = lock.hold(place.lock)
-        except SchedulerRunning:
-            continue
-        try:
-            if not liveness.is_deserted(place) and _role_in(place) != role:
-                hold()
+    def take(self, role: str) -> Seat:
+        """Take the first seat that is free, but none where something lives that another role has begun.
+
+        A worker of another queue, started for a moment, would end with it what it has nothing to do with.
+
+        Args:
+            role: What the node does, in any words that are the same for nodes that do the same.
+
+        Raises:
+            StoreFull: The folder cannot be used.
+            StoreUntrusted: What is in the lock's place is not a file of ours.
+        """
+        for number in range(1, MOST + 1):
+            place = seat_in(self._folder, number, self._place)
+            folder = place.database.parent
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreFull(f"cannot make the folder {folder}: {error.strerror}") from error
+            try:
+                hold = lock.hold(place.lock)
+            except SchedulerRunning:
                 continue
-            _write_role(place, role)
-            return Seat(f"{_name_of(folder)}/{number}", place, hold)
-        except OSError as error:
-            hold()
-            raise StoreFull(f"cannot use the folder {folder}: {error.strerror}") from error
-    raise StoreFull(f"{MOST} nodes live on this host already")
+            try:
+                if not liveness.is_deserted(place) and _role_in(place) != role:
+                    hold()
+                    continue
+                _write_role(place, role)
+                return Seat(f"{_name_of(self._folder)}/{number}", place, hold)
+            except OSError as error:
+                hold()
+                raise StoreFull(f"cannot use the folder {self._folder}: {error.strerror}") from error
+        raise StoreFull(f"{MOST} nodes live on this host already")
+
+    def all(self) -> dict[str, Place]:
+        """Return the seats that there are, taken or not, by name."""
+        try:
+            numbers = sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdecimal())
+            name = _name_of(self._folder)
+        except OSError:
+            return {}
+        return {f"{name}/{number}": seat_in(self._folder, number, self._place) for number in numbers}
+
+    def find(self, name: str) -> Place | None:
+        """Return a seat by its name; None: it is on another host, or of another user."""
+        return self.all().get(name)
+
+    def is_deserted(self, name: str) -> bool:
+        """Return whether no node sits in a seat, and nothing lives that one has begun; asks the kernel.
+
+        False for the seats of other users, and of other folders: nobody here knows who sits there.
+        """
+        place = self._vacant(name)
+        return place is not None and liveness.is_deserted(place)
+
+    def is_known_dead(self, node: Node | Living) -> bool:
+        """Return whether a node of this host is gone, whatever its lease says."""
+        return is_of_this_boot(node) and self._vacant(node.seat) is not None
+
+    def _vacant(self, name: str) -> Place | None:
+        """Return a seat in which no node sits; None: one does, or nobody here knows."""
+        place = self.find(name)
+        return None if place is None or lock.is_held(place.lock) else place
 
 
 def _role_in(place: Place) -> str:
@@ -95,49 +135,6 @@ def _write_role(place: Place, role: str) -> None:
 def is_of_this_boot(node: Node | Living) -> bool:
     """Return whether a node lives, or lived, on this host in this boot: then the kernel knows of it."""
     return (node.host, node.boot_id) == (os.uname().nodename, kernel.boot_id())
-
-
-def is_known_dead(node: Node | Living, place: Place, environ: Mapping[str, str]) -> bool:
-    """Return whether a node of this host is gone, whatever its lease says.
-
-    Args:
-        node: Of the ledger.
-        place: Of the ledger, in a server.
-        environ: Says where the folders are.
-    """
-    if place.address is None or not is_of_this_boot(node):
-        return False
-    return _vacant(place.address, place.rule, node.seat, environ) is not None
-
-
-def is_deserted(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> bool:
-    """Return whether no node sits in a seat, and nothing lives that one has begun there; asks the kernel.
-
-    False for the seats of other users, and of other folders: nobody here knows who sits there.
-    """
-    place = _vacant(address, rule, name, environ)
-    return place is not None and liveness.is_deserted(place)
-
-
-def _vacant(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> Place | None:
-    """Return a seat in which no node sits; None: one does, or nobody here knows."""
-    place = place_of(address, rule, name, environ)
-    return None if place is None or lock.is_held(place.lock) else place
-
-
-def seats_of(address: Address, rule: str, environ: Mapping[str, str]) -> dict[str, Place]:
-    """Return the seats that there are on this host, taken or not, by name."""
-    folder = ledger_folder(address, environ)
-    try:
-        numbers = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
-        return {f"{_name_of(folder)}/{number}": seat_of(address, rule, number, environ) for number in numbers}
-    except OSError:
-        return {}
-
-
-def place_of(address: Address, rule: str, name: str, environ: Mapping[str, str]) -> Place | None:
-    """Return a seat by its name; None if it is none of this folder's."""
-    return seats_of(address, rule, environ).get(name)
 
 
 def _name_of(folder: Path) -> str:

@@ -117,7 +117,7 @@ def run_scheduler(
         assembly = assembled(place, store, clock, workers, options, tell=told, tail=tail, pings=pings)
         scheduler, bell = stack.enter_context(assembly)
         scheduler.tickers += [
-            Ticker(KEEP_LOCK_EVERY_S, partial(_keep, held), wakes=False),
+            Ticker(KEEP_LOCK_EVERY_S, partial(keep_lock, held), wakes=False),
             Ticker(UPKEEP_EVERY_S, partial(_move_log, place), wakes=False),
             Sweep(place, clock, told).ticker,
             *redrawing,
@@ -154,7 +154,8 @@ def serve(
         notifier.send("STOPPING=1")
 
 
-def _keep(held: lock.Hold, scheduler: Scheduler) -> None:
+def keep_lock(held: lock.Hold, scheduler: Scheduler) -> None:
+    """Take the lock anew if its file was removed; give way if somebody else was faster."""
     try:
         held.keep()
     except SchedulerRunning as error:

@@ -13,7 +13,7 @@ from cronq.render.table import Column, facts, table
 from cronq.render.text import Tone, Word, count_of, plain
 from cronq.render.times import iso, span
 from cronq.schedule.zones import tzdata_version
-from cronq.seat import is_known_dead
+from cronq.seat import Seats
 from cronq.store import Totals
 from cronq.store.postgres.nodes import LEASE_S, Node, QueueLine
 
@@ -102,8 +102,8 @@ def _look(session: Session) -> _Cluster:
 
     with session.store(read_only=True) as store:
         assert isinstance(store, PostgresStore)
-        environ = session.environment.environ
         with store.reading():
+            seats = Seats(session.place, store.ledger, session.environment.environ)
             nodes = store.nodes()
             return _Cluster(
                 store.database_now(),
@@ -112,7 +112,7 @@ def _look(session: Session) -> _Cluster:
                 store.queue_lines(),
                 store.totals(),
                 store.limited_jobs(),
-                frozenset(node.id for node in nodes if is_known_dead(node, session.place, environ)),
+                frozenset(node.id for node in nodes if seats.is_known_dead(node)),
             )
 
 

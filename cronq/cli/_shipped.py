@@ -52,14 +52,16 @@ def log_dir(session: Session, given: str | None) -> str | None:
     return str(path)
 
 
-def place_here(session: Session, where: Whereabouts, shared: str | None) -> Place | None:
+def place_here(
+    session: Session, store: PostgresStore, where: Whereabouts, shared: str | None
+) -> Place | None:
     """Return the place whose files hold the output of an attempt; None: it has to be in the ledger."""
-    from cronq.seat import place_of
+    from cronq.seat import Seats
 
     place = session.place
     is_ours = where.host is None or where.host == os.uname().nodename
-    if is_ours and where.seat is not None and place.address is not None:
-        found = place_of(place.address, place.rule, where.seat, session.environment.environ)
+    if is_ours and where.seat is not None:
+        found = Seats(place, store.ledger, session.environment.environ).find(where.seat)
         is_ours, place = found is not None, found or place
     if shared is not None:
         return replace(place, logs=Path(shared))

@@ -162,7 +162,7 @@ def _pieces(
     if session.place.address is not None:
         ledger = cast("PostgresStore", store)
         where = ledger.whereabouts((attempt.run_id, attempt.attempt))
-        place = place_here(session, where, shared)
+        place = place_here(session, ledger, where, shared)
         elsewhere = Shipped(session, ledger, attempt, where)
     fd = _opened(place, attempt, store, shared) if place is not None else None
     while place is not None and fd is None and follow and not _has_ended(store, attempt):

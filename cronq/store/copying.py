@@ -52,7 +52,7 @@ HOLD = Table("hold", ("id",), is_numbered=True)
 CONTENTS = ("job", "run", "calendar", "lock")
 """What there must not be in a ledger that another one is to be copied into."""
 
-_NO_OWN_FACTS = "WHERE name NOT IN ('format', 'moved_to', 'copied_at')"
+_NO_OWN_FACTS = "WHERE name NOT IN ('format', 'moved_to', 'copied_at', 'ledger')"
 """Without what is true of one place alone, and does not go with the ledger."""
 _OWN_COLUMNS = frozenset({"wire"})
 

@@ -131,6 +131,7 @@ class SchedulerSide(LockSide):
                 if row is None:
                     continue
                 self._db.execute(queries.ATTEMPT_REMOVE, key)
+                self._db.execute(queries.HOLD_REMOVE_RUN, (key[0],))
                 job_id, stop_reason, removed_at = row
                 if stop_reason is not None:
                     self._db.execute(queries.RUN_CANCEL_QUEUED, (stop_reason, now, key[0]))

@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from cronq.store.postgres.address import PATIENCE
@@ -68,6 +68,10 @@ class _Child:
         self._is_ready = False
         self.is_stopping = False
         self.listens = setup.listen
+        self.look_again: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._most = setup.slots
+        self._taken = 0
 
     async def run(self) -> int:
         asyncio.get_running_loop().add_reader(self._parent, self._read)
@@ -154,6 +158,15 @@ class _Child:
             stalled_worker_timeout=setup.stalled_s,
         )
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more message may be held."""
+        return self._taken < self._most
+
+    def take(self) -> None:
+        """Take note that one was fetched, which will be held."""
+        self._taken += 1
+
     async def _hold(self, context: JobContext, run_id: int) -> None:
         message = context.job.id
         assert message is not None
@@ -163,6 +176,7 @@ class _Child:
             await done
         finally:
             del self._held[message]
+            self._taken -= 1
 
     # To and from the parent
 
@@ -205,10 +219,18 @@ class _Child:
                 done = self._held.get(int(rest))
                 if done is not None and not done.done():
                     done.set_result(None)
+            elif word == b"MOST":
+                self._allow(int(rest))
             elif word == b"STOP":
                 self.is_stopping = True
                 if self._worker is not None:
                     self._worker.cancel()
+
+    def _allow(self, most: int) -> None:
+        """Hold so many at most; with room for more, look for them."""
+        had_room, self._most = self.has_room, most
+        if self.has_room and not had_room and self.look_again is not None:
+            self._looking = asyncio.get_running_loop().create_task(self.look_again())
 
 
 def _listening_connector(**pool: Any) -> PsycopgConnector:  # noqa: ANN401 - its own parameters
@@ -278,11 +300,15 @@ def _watched_manager(app: App, child: _Child) -> JobManager:
             return worker
 
         async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+            if not child.has_room:
+                return None
             # The worker forgets what was heard while it looked (worker.py, 3.10.0: `_new_job_event.clear`):
             # what it did not see yet would wait for the next poll.
             while True:
                 before = self.heard
                 job = await watched(super().fetch_job(queues, worker_id))
+                if job is not None:
+                    child.take()
                 if job is not None or self.heard == before:
                     return job
 
@@ -297,6 +323,10 @@ def _watched_manager(app: App, child: _Child) -> JobManager:
                 child.tell_ready()
                 await on_notification(channel=channel, notification=notification)
 
+            async def look_again() -> None:
+                await hear(channel="", notification={"type": "job_inserted", "job_id": 0})
+
+            child.look_again = look_again
             await watched(super().listen_for_jobs(on_notification=hear, queues=queues))
 
         async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:

@@ -1,11 +1,12 @@
-"""What a receiver and its child say to one another: lines over a socket, after one line of JSON for a start.
+r"""What a receiver and its child say to one another: lines over a socket, after one line of JSON for a start.
 
 =================================  ===========================================================
 from the child                     from the receiver
 =================================  ===========================================================
 `READY`                            `{…}`, the `Setup`, once and first
 `GOT <message> <run> "<queue>"`    `DONE <message>`
-`TROUBLE <text>`                   `STOP`
+`TROUBLE <text>`                   `MOST <messages>`, to be held at a time
+\                                  `STOP`
 =================================  ===========================================================
 
 The connection string goes through the socket alone: arguments and environment can be read by others.

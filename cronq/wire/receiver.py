@@ -45,6 +45,7 @@ class Receiver:
         self._lines = Splitter()
         self._unsent = b""
         self._permits: deque[Permit] = deque()
+        self._most = setup.slots
         self._start_at: float | None = None
         self._failures = 0
         self._ready_since: float | None = None
@@ -120,6 +121,13 @@ class Receiver:
             self._unsent += b"DONE %d\n" % self._permits.popleft().message
         self._send()
 
+    def allow(self, most: int) -> None:
+        """Let so many be held at a time; what is held now stays."""
+        if most != self._most:
+            self._most = most
+            self._say_most()
+            self._send()
+
     def stop(self) -> None:
         """Let no further messages be fetched; those in hand are still held until they are given back.
 
@@ -166,6 +174,8 @@ class Receiver:
         self._socket = ours
         self._lines = Splitter()
         self._unsent = self._setup.encode()
+        if self._most != self._setup.slots:
+            self._say_most()
         self._selector.register(ours, selectors.EVENT_READ)
         self._send()
 
@@ -229,6 +239,10 @@ class Receiver:
         if reason != self._told:
             self._told = reason
             troubles.append(Trouble("warning", f"no messages arrive ({reason}): it is tried again"))
+
+    def _say_most(self) -> None:
+        if self._socket is not None:
+            self._unsent += b"MOST %d\n" % self._most
 
     def _send(self) -> None:
         if self._socket is None or not self._unsent:

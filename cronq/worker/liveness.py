@@ -106,7 +106,16 @@ def living_workers(place: Place) -> list[str]:
 
 def busy_workers(place: Place) -> list[str]:
     """Return the workers of which something lives, or may live, that they have begun; they may be dead."""
-    return [path.stem for path in place.attempts.glob("*.attempt") if is_locked(path)]
+    return [path.stem for path in place.attempts.glob("*.attempt") if is_locked(path) or _is_at_large(path)]
+
+
+def _is_at_large(path: Path) -> bool:
+    """Return whether a command lives that has closed what it inherited, and the lock with it."""
+    try:
+        hint = _read_hint(path)
+    except OSError:
+        return True
+    return hint is not None and hint.pid != 0 and not is_gone(hint)
 
 
 def is_deserted(place: Place) -> bool:

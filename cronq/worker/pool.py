@@ -95,6 +95,7 @@ class Pool:
         self._adoptions: dict[AttemptKey, Adoption] = {}
         self._unrecorded: dict[AttemptKey, tuple[AttemptEnd, str]] = {}
         self._reports: list[Report] = []
+        self._family = f"w-{os.getpid()}-{secrets.token_hex(3)}"
         self._numbers = count(1)
         self._wanted = 0
         self._start_at = 0.0
@@ -167,9 +168,14 @@ class Pool:
         return max(0, self._size - self.busy)
 
     def in_hand(self) -> list[AttemptKey]:
-        """Return the attempts that are not over."""
+        """Return the attempts that are not over, or whose end was not reported yet."""
         claims = [claim for slot in self._slots.values() for claim in (slot.claim, slot.next) if claim]
-        return [*(claim.key for claim in claims), *self._adoptions]
+        ended = (report.key for report in self._reports if isinstance(report, AttemptEnd))
+        return [*(claim.key for claim in claims), *self._adoptions, *ended]
+
+    def has_named(self, worker: str) -> bool:
+        """Return whether a worker is, or was, of this pool."""
+        return worker.startswith(f"{self._family}-")
 
     def pids(self) -> list[int]:
         """Return the pids of the workers."""
@@ -549,7 +555,7 @@ class Pool:
             self._launch(now)
 
     def _launch(self, now: float) -> None:
-        name = f"w-{os.getpid()}-{next(self._numbers)}-{secrets.token_hex(3)}"
+        name = f"{self._family}-{next(self._numbers)}"
         try:
             setup = WorkerSetup(
                 name, self._place, self._boot_id, self._open_files, self._most_attempts, self._trust_file

@@ -36,6 +36,9 @@ class Wire(Protocol):
     def release(self, count: int = 1) -> None:
         """Give so many permits back."""
 
+    def allow(self, most: int) -> None:
+        """Let so many be in hand at a time."""
+
     def stop(self) -> None:
         """Let no further ones come."""
 
@@ -48,12 +51,16 @@ class WiredPool(ShiftedPool):
 
     Attributes:
         wire: None: they may claim what they can.
+        has_declined: It gave back permits of runs that it could have begun with, but for want of workers;
+            they need others.
     """
 
     wire: Wire | None = None
     real: Clock
     database: DatabaseClock
 
+    has_declined = False
+    _most = 0
     _offered = 0
     _voided = 0
     _is_leaving = False
@@ -117,8 +124,21 @@ class WiredPool(ShiftedPool):
         """Return when `poll` must be called; whoever asks is about to wait, so useless permits go back."""
         times = [super().deadline()]
         if self.wire is not None:
-            if self._offered > 0 or super().capacity == 0 or self._is_leaving:
-                self.wire.release(self.fresh())
+            self._give_back(self.wire)
             self._offered = 0
             times.append(self.wire.deadline())
+            if self.has_declined:
+                times.append(self.real.monotonic())  # whoever puts new ones for them does so in the next turn
         return min((moment for moment in times if moment is not None), default=None)
+
+    def _give_back(self, wire: Wire) -> None:
+        room, spare = super().capacity, self.fresh()
+        is_full = room == 0 and not self._is_leaving
+        # What was begun without a permit leaves room for fewer; said when it matters, not for each run.
+        most = room + len(self._used)
+        if most == 0 or most > self._most or (is_full and spare):
+            self._most = most
+            wire.allow(most)
+        if self._offered > 0 or room == 0 or self._is_leaving:
+            wire.release(spare)
+            self.has_declined = self.has_declined or (is_full and spare > 0)

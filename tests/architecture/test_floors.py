@@ -54,6 +54,7 @@ FLOORS: dict[str, int] = {
     "cronq.leftovers": 5,
     "cronq.shipment": 5,
     "cronq.shipping": 5,
+    "cronq.lost_nodes": 2,
     "cronq.node": 5,
     "cronq.node_service": 5,
     "cronq.systemd": 5,

@@ -14,7 +14,8 @@ import pytest
 from cronq import lock
 from cronq.errors import ConflictError, ExitCode, StoreUnreachable
 from cronq.model import Outcome
-from cronq.store import find_place
+from cronq.seat import Seats
+from cronq.store import Place, find_place
 from cronq.store.connection import SCHEMA_VERSION
 from cronq.store.copying import TABLES, Row
 from cronq.store.moved import refuse_moved
@@ -200,12 +201,59 @@ def test_the_way_back_says_that_hosts_are_lost(server_world: World) -> None:
     assert "note: on which host 2 attempts ran is not known there" in answer.err
 
 
+def seat_with_logs(world: World) -> Place:
+    """Let the logs that were written be those of a node on this host; return its seat."""
+    place = find_place(None, world.environ, world.root / "work")
+    store = _server_store(world, world.variables["CRONQ_DB"])
+    seat = Seats(place, store.ledger, world.environ).take("fires *")
+    store.close()
+    seat.hold()
+    place.logs.rename(seat.place.logs)
+    return seat.place
+
+
 def test_logs_of_nodes_on_this_host_come_along(server_world: World) -> None:
     lived(server_world)
+    seat_with_logs(server_world)
     answer = server_world.run("db", "move", "back.db")
     assert "with the output of 2 attempts\nnote: logs that are only on other hosts stay there\n" in answer.err
     del server_world.variables["CRONQ_DB"]
     assert server_world.run("--db", "back.db", "logs", "1", tty=False).out == "it said\n" * 10_000
+
+
+def test_a_log_that_is_whole_on_this_host_comes_before_what_the_server_has_of_it(server_world: World) -> None:
+    lived(server_world)
+    seat = seat_with_logs(server_world)
+    logs = sorted(seat.logs.rglob("*.1.log"))
+    other = int(logs[1].name.partition(".")[0])
+    logs[1].unlink()  # as if it were on another host
+    store = _server_store(server_world, server_world.variables["CRONQ_DB"])
+    put = "INSERT INTO output (run_id, attempt, position, data) VALUES (%s, 1, %s, %s)"
+    for run_id in (1, other):
+        store.connection.plain(put, (run_id, 0, b"head"))
+        store.connection.plain(put, (run_id, 5004, b"tail"))
+    store.close()
+    assert server_world.run("db", "move", "back.db").code == 0
+    del server_world.variables["CRONQ_DB"]
+    assert server_world.run("--db", "back.db", "logs", "1", tty=False).out == "it said\n" * 10_000
+    text = server_world.run("--db", "back.db", "logs", str(other), tty=False).out
+    assert text == "head\n[cronq: 5,000 bytes are left out here]\ntail"
+
+
+def test_what_was_not_shipped_yet_goes_to_the_other_server(server_world: World) -> None:
+    lived(server_world)
+    seat_with_logs(server_world)
+    other = server_world.variables["CRONQ_DB"] + "x"
+    answer = server_world.run("db", "move", other)
+    assert answer.code == 0, answer.err
+    store = _server_store(server_world, other)
+    try:
+        found = store.connection.plain("SELECT run_id, sum(length(data)) FROM output GROUP BY 1").fetchall()
+        assert [size for _, size in found] == [80_000, 80_000]
+        assert store.connection.plain("SELECT count(*) FROM attempt WHERE is_shipped").fetchone() == (2,)
+    finally:
+        store.connection.plain(f"DROP SCHEMA {store.connection.address.schema} CASCADE")
+        store.close()
 
 
 def test_plan_changes_nothing(world: World, url: str) -> None:

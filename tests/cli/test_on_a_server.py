@@ -211,6 +211,15 @@ def guest(postgres: Server) -> Iterator[str]:
     postgres.execute(postgres.url, "SELECT pg_reload_conf()")
 
 
+def test_a_schema_that_somebody_else_has_made_will_do(world: World, guest: str, postgres: Server) -> None:
+    """Of a role that may make none itself."""
+    postgres.execute(postgres.url, "REVOKE CREATE ON DATABASE cronq FROM guest")
+    postgres.execute(postgres.url, "CREATE SCHEMA of_guest AUTHORIZATION guest")
+    world.variables["CRONQ_DB"] = guest.replace("guest@", f"guest:{PASSWORD}@", 1)
+    assert world.run("db", "migrate").code == 0
+    assert world.run("add", "job", "@daily", "--", "true").code == 0
+
+
 def test_the_password_file_and_variable_are_read(
     world: World, guest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,10 +139,12 @@ class Running:
         return bool(chunk)
 
     def errors(self) -> str:
-        if self.process.poll() is None:
+        try:
+            self.process.wait(0.5)  # its output may be closed a moment before
+        except subprocess.TimeoutExpired:
             return "(still running)"
         assert self.process.stderr is not None
-        return self.process.stderr.read().decode()
+        return f"exit {self.process.returncode}: {self.process.stderr.read().decode()}"
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

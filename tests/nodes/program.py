@@ -7,15 +7,16 @@ import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 
+from cronq.cli._change import settle
 from cronq.model import SECOND, Command, CommandKind, Definition, Micros, Overlap
-from cronq.store import NewJob
+from cronq.store import JobChange, NewJob
 from cronq.store.postgres.address import DEFAULT_SCHEMA
 from cronq.store.postgres.location import server_place
 from cronq.store.postgres.store import open_postgres
@@ -24,6 +25,9 @@ from tests.crash.stock import PATH
 from tests.postgres.server import Server
 
 SHORT_LEASE = "tests.nodes.short_lease"
+HOUR = 3600 * SECOND
+SELDOM = 10_000 * HOUR
+Y2K = 946_684_800 * SECOND
 ROOT = Path(__file__).parents[2]
 
 WITNESS_JOB = r"""
@@ -178,6 +182,20 @@ class Nodes:
             for name in names:
                 store.add_job(NewJob(name, definition, (now // step + 1) * step), now=now)
         store.close()
+
+    def end_schedules(self) -> None:
+        """Give all jobs a schedule by which they are due in months, as `cronq set` does it."""
+        place = server_place(self.url, "test", self.cronq.environ())
+        assert place.address is not None
+        with closing(open_postgres(place.address, place)) as store:
+            names = [name for (name,) in self.rows("SELECT name FROM job")]
+            now = self.now()
+            changes = []
+            for due in store.due(names):
+                definition = due.job.definition._replace(schedule=f"every {SELDOM // HOUR}h from 2000-01-01")
+                settled = settle(due, now)._replace(next_fire_at=Y2K + ((now - Y2K) // SELDOM + 1) * SELDOM)
+                changes.append(JobChange(settled, definition))
+            assert store.change_jobs(changes, now=now) is not None
 
     def now(self) -> Micros:
         """Return the server's time."""

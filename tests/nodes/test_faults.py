@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import statistics
 import time
@@ -12,8 +13,11 @@ from functools import partial
 
 import pytest
 
-from cronq.model import SECOND
+from cronq.clock import now_us
+from cronq.model import SECOND, AttemptEnd, Outcome
+from cronq.store import Place
 from cronq.worker import kernel
+from cronq.worker.left_ends import leave_end
 from tests.crash.program import Running, descendants, is_alive, wait_until
 from tests.nodes.program import Nodes
 from tests.nodes.short_lease import LEASE_S
@@ -45,6 +49,14 @@ def begin(nodes: Nodes, sleep_s: float, *policies: str) -> None:
 
 def is_dead(pid: int) -> bool:
     return not is_alive(pid)
+
+
+def kill_host(nodes: Nodes, host: str) -> None:
+    """Kill all that is there, what is just being started, too."""
+    while pids := nodes.processes(host):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def kill_workers(node: Running) -> None:
@@ -118,6 +130,37 @@ def test_row_worker_killed_and_its_node(nodes: Nodes) -> None:
 
 
 @pytest.mark.slow
+def test_row_command_closes_its_lock_and_worker_and_node_are_killed(nodes: Nodes) -> None:
+    """As some programs close all that they inherit: it is known by its pid, to the caretaker, too."""
+    shell = f"exec 9>&- 8>&- 7>&- 6>&- 5>&- 4>&- 3>&-; exec {shlex.join(nodes.witnessed(60.0))}"
+    with nodes.run("b"), nodes.run("a") as first:
+        with still(nodes, "b"):
+            nodes.cronq("add", "long", ONCE, *AT_ONCE, "--on-crash", "rerun", "--shell", shell)
+            nodes.cronq("trigger", "long")
+            wait_until(nodes.lines, "its start")
+        (start,) = nodes.lines()
+        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        kill_workers(first)
+        first.kill()
+        wait_until(lambda: is_dead(start.pid), "its death")
+        assert nodes.now() < lease_until, "it lived longer than the lease"
+
+
+def test_node_whose_lock_file_was_removed_gives_way(nodes: Nodes) -> None:
+    """Else two would sit in one seat, and throw each other out for ever."""
+    with nodes.run("a") as first:
+        (path,) = nodes.folder.glob("host-a/**/1/node.lock")
+        first.signal(signal.SIGSTOP)  # so that it cannot take it anew
+        path.unlink()
+        with nodes.run("a") as second:
+            first.signal(signal.SIGCONT)
+            assert first.ended() == 4
+            nodes.add_jobs(["tick"], ["true"])
+            assert second.wait_for("attempt_finished")["outcome"] == "success"
+            assert nodes.one("SELECT count(*) FROM node") == 2
+
+
+@pytest.mark.slow
 def test_row_worker_killed_and_its_node_frozen(nodes: Nodes) -> None:
     with nodes.run("b"), nodes.run("a") as first:
         with still(nodes, "b"):
@@ -166,12 +209,50 @@ def test_row_worker_killed_with_its_node(nodes: Nodes) -> None:
     with nodes.run("a") as first:
         begin(nodes, 60.0)
         with nodes.run("b") as other:
-            for pid in nodes.processes("a"):
-                os.kill(pid, signal.SIGKILL)
+            kill_host(nodes, "a")
             first.process.wait()
             ended = other.wait_for("attempt_finished")
             assert ended["outcome"] == "abandoned"
     assert len(nodes.lines()) == 1
+
+
+def test_row_scheduler_killed_its_rescuer_never_heard_that_it_had_taken_the_run(nodes: Nodes) -> None:
+    """It has begun once, whoever has it in hand now: it is abandoned, not put back as if it had not begun."""
+    with nodes.run("a") as first:
+        begin(nodes, 60.0)
+        with nodes.run("b") as other:
+            kill_host(nodes, "a")
+            first.process.wait()
+            mine = "(SELECT id FROM node WHERE lost_at IS NULL ORDER BY id DESC LIMIT 1)"
+            nodes.rows(f"UPDATE run SET node = {mine} WHERE state = 'running'")
+            ended = other.wait_for("attempt_finished")
+            assert (ended["outcome"], ended["attempt"]) == ("abandoned", 1)
+    assert nodes.outcomes() == {"abandoned": 1}
+    assert len(nodes.lines()) == 1
+
+
+def test_row_worker_killed_what_it_left_in_a_file_is_its_end(nodes: Nodes) -> None:
+    """Another node of the host ends what a dead one left, and looks into its seat first."""
+    with nodes.run("a"), nodes.run("a") as first:
+        (other,) = (running for running in nodes.running if running is not first)
+        with stopped(other):
+            begin(nodes, 60.0)
+        (start,) = nodes.lines()
+        (attempts,) = nodes.folder.glob("host-a/**/2/node.attempts")
+        first.destroy()
+        left = AttemptEnd(
+            start.key, Outcome.SUCCESS, now_us(), started_at=now_us(), pid=start.pid, exit_code=0
+        )
+        leave_end(Place(attempts.parent / "node", attempts.parent / "logs", "test"), left)
+        assert other.wait_for("attempt_finished")["outcome"] == "success"
+    assert nodes.outcomes() == {"success": 1}
+
+
+@contextmanager
+def stopped(node: Running) -> Iterator[None]:
+    node.signal(signal.SIGSTOP)
+    yield
+    node.signal(signal.SIGCONT)
 
 
 @pytest.mark.slow

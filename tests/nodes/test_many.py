@@ -7,10 +7,12 @@ import random
 import signal
 import time
 import zlib
+from typing import Any
 
 import psycopg
 import pytest
 
+from cronq.model import Overlap
 from tests.crash.program import Running, wait_until
 from tests.crash.test_clock import Watch, watch
 from tests.crash.test_torture import dice_seed
@@ -27,6 +29,8 @@ def stop_all(nodes: Nodes, running: list[Running]) -> None:
     for node in running:
         node.signal(signal.SIGTERM)
     nodes.wait(0.5)
+    # Nothing becomes due any more, or a machine that is slower than its jobs would never come to an end.
+    nodes.end_schedules()
     for node in running:
         assert node.ended() == 0, node.errors()
     with nodes.run("z", "--until-idle", "--for", "60s") as last:
@@ -34,9 +38,9 @@ def stop_all(nodes: Nodes, running: list[Running]) -> None:
     nodes.settle(1.0)
 
 
-def assert_exact(nodes: Nodes, every_s: int = 1) -> int:
+def assert_exact(nodes: Nodes) -> int:
     """Return how many fire times there were, each launched once, and not early."""
-    assert nodes.gaps(every_s) == []
+    assert nodes.gaps(1) == []
     assert nodes.early() == []
     assert nodes.one("SELECT count(*) FROM run WHERE started_at < fire_at") == 0
     assert nodes.contradictions() == []
@@ -44,17 +48,17 @@ def assert_exact(nodes: Nodes, every_s: int = 1) -> int:
     return nodes.fire_times()
 
 
-def race(nodes: Nodes, jobs: int, seconds: float, every_s: int = 1) -> None:
-    nodes.add_jobs([f"job{n}" for n in range(jobs)], nodes.witnessed(0.0), every_s=every_s)
+def race(nodes: Nodes, jobs: int, seconds: float, **fields: Any) -> None:
+    nodes.add_jobs([f"job{n}" for n in range(jobs)], nodes.witnessed(0.0), **fields)
     running = [nodes.start(host) for host in "aabb"]
     for node in running:
         node.wait_for("scheduler_started")
     nodes.wait(seconds)
     stop_all(nodes, running)
-    times = assert_exact(nodes, every_s)
+    times = assert_exact(nodes)
     launched = [sum(event["event"] == "run_queued" for event in node.events) for node in running]
-    print(f"{times} fire times by {launched} of 4 nodes, {nodes.outcomes()}, 0 duplicates, 0 gaps")
-    assert times >= jobs * (seconds / every_s - 1)
+    print(f"{times} fire times, {launched} of them launched by each node, {nodes.outcomes()}")
+    assert times >= jobs * (seconds - 1)
     assert sum(count > 0 for count in launched) >= 2, "there was no race"
 
 
@@ -63,9 +67,10 @@ def test_row_two_schedulers_on_many_hosts(nodes: Nodes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2400)
 def test_row_two_schedulers_on_many_hosts_at_length(nodes: Nodes) -> None:
-    race(nodes, jobs=1000, seconds=1200.0, every_s=10)
+    """Far more than a small machine can execute: what overlaps is skipped, and accounted for all the same."""
+    race(nodes, jobs=1000, seconds=1200.0, overlap=Overlap.SKIP, max_running=1)
 
 
 def test_row_two_schedulers_one_clock_ahead(nodes: Nodes, watch: Watch) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
-from cronq.seat import is_deserted, take_seat
-from cronq.store.postgres.address import parse_address
+from cronq.seat import Seats
+from cronq.store.postgres.location import seats_folder, server_place
 from tests.crash.program import wait_until
 from tests.nodes.program import Nodes
 
@@ -31,19 +32,41 @@ def test_two_folders_of_one_host_keep_their_hands_off_each_other(nodes: Nodes) -
     assert [line.word for line in nodes.lines()] == ["start", "end"]
 
 
+def seats_on(nodes: Nodes, host: str) -> Seats:
+    environ = nodes.host(host).environ()
+    name = nodes.one("SELECT value FROM fact WHERE name = 'ledger'")
+    return Seats(server_place(nodes.url, "test", environ), name, environ)
+
+
 def test_a_seat_is_known_by_its_folder(nodes: Nodes) -> None:
-    address = parse_address(nodes.url, "test")
-    ours, theirs = nodes.host("a").environ(), nodes.host("b").environ()
-    seat, other = take_seat(address, "test", ours, "fires *"), take_seat(address, "test", theirs, "fires *")
+    ours, theirs = seats_on(nodes, "a"), seats_on(nodes, "b")
+    seat, other = ours.take("fires *"), theirs.take("fires *")
     assert seat.name != other.name
-    assert not is_deserted(address, "test", seat.name, ours)
+    assert not ours.is_deserted(seat.name)
     seat.hold()
-    assert is_deserted(address, "test", seat.name, ours)
-    assert not is_deserted(address, "test", seat.name, theirs)
-    again = take_seat(address, "test", ours, "fires *")
+    assert ours.is_deserted(seat.name)
+    assert not theirs.is_deserted(seat.name)
+    again = ours.take("fires *")
     assert again.name == seat.name
     again.hold()
     other.hold()
+
+
+def test_a_ledger_has_its_seats_however_its_address_is_written_and_another_one_has_others(
+    nodes: Nodes,
+) -> None:
+    """What is in a seat speaks of runs by their numbers, which each ledger gives."""
+    cronq = nodes.host("a")
+    ways = (nodes.url, f"{nodes.url}&connect_timeout=7", f"{nodes.url}&schema=cronq")
+    another = f"{nodes.url}&schema=other"
+    for url in (*ways, another):
+        at = replace(cronq, always={**cronq.always, "CRONQ_DB": url})
+        if url in {nodes.url, another}:
+            at("add", "job", "@yearly", "--", "echo", "hello")
+        at("trigger", "job")
+        at("run", "--until-idle")
+    folder = seats_folder(cronq.environ())
+    assert sorted(len([*ledger.rglob("*.log")]) for ledger in folder.iterdir()) == [1, 3]
 
 
 @pytest.mark.slow
@@ -65,21 +88,20 @@ def test_a_second_node_of_a_host_ends_what_a_dead_one_left(nodes: Nodes) -> None
 
 
 def test_a_seat_where_something_lives_is_for_a_node_of_the_same_role(nodes: Nodes) -> None:
-    address = parse_address(nodes.url, "test")
-    environ = nodes.host("a").environ()
-    first = take_seat(address, "test", environ, "fires *")
+    seats = seats_on(nodes, "a")
+    first = seats.take("fires *")
     first.place.attempts.mkdir(mode=0o700)
     alive = first.place.attempts / "w-1.attempt"
     alive.touch()
     with alive.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         first.hold()
-        other = take_seat(address, "test", environ, "executes gpu")
+        other = seats.take("executes gpu")
         assert other.name != first.name
         other.hold()
-        again = take_seat(address, "test", environ, "fires *")
+        again = seats.take("fires *")
         assert again.name == first.name
         again.hold()
-    deserted = take_seat(address, "test", environ, "executes gpu")
+    deserted = seats.take("executes gpu")
     assert deserted.name == first.name
     deserted.hold()

@@ -230,7 +230,7 @@ class Torment:
         life.node.kill()
         self._bury(life)
         life.back_at = time.monotonic() + LEASE_S + 6.0
-        return any([_kill(pid) for pid in workers])
+        return sum(_kill(pid) for pid in workers) > 0
 
     def kill_child(self) -> bool:
         life = self._some()

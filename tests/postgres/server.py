@@ -25,7 +25,7 @@ DO $$ DECLARE one record; BEGIN
     SET LOCAL session_replication_role = replica; -- no order of foreign keys
     FOR one IN SELECT tablename AS name FROM pg_tables WHERE schemaname = '{schema}' LOOP
         EXECUTE format('DELETE FROM {schema}.%I', one.name)
-            || CASE one.name WHEN 'fact' THEN $w$ WHERE name <> 'format' $w$ ELSE '' END;
+            || CASE one.name WHEN 'fact' THEN $w$ WHERE name NOT IN ('format', 'ledger') $w$ ELSE '' END;
     END LOOP;
     FOR one IN SELECT sequencename AS name FROM pg_sequences
         WHERE schemaname = '{schema}' AND last_value IS NOT NULL LOOP

@@ -56,7 +56,7 @@ def test_listen() -> None:
     assert parse_address("postgresql://h/d", "--db").listens
     address = parse_address("postgresql://h/d?listen=no", "--db")
     assert not address.listens
-    assert address.shown == address.conninfo == "postgresql://h/d"
+    assert (address.shown, address.conninfo) == ("postgresql://h/d?listen=no", "postgresql://h/d")
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,20 @@ def test_no_password_shows(tmp_path: Path) -> None:
     assert SECRET in dataclasses.replace(place).address.conninfo  # type: ignore[union-attr]
 
 
-def test_files_of_a_host_are_told_apart_by_ledger_and_not_by_password() -> None:
-    keys = {
-        text: parse_address(text, "--db").key
-        for text in ("postgresql://u:a@h/d", "postgres://u:b@h/d?listen=no", "postgres://u@h/d?schema=cronq")
-    }
-    assert len(set(keys.values())) == 1
-    assert parse_address("postgresql://u@h/d?schema=x", "--db").key not in keys.values()
-    assert parse_address("postgresql://u@h/e", "--db").key not in keys.values()
+@pytest.mark.parametrize(
+    "name", ["passwd", "Password", "oauth_client_secret", "scram_client_key", "passfile"]
+)
+def test_no_parameter_shows_that_may_be_a_secret(name: str) -> None:
+    assert parse_address(f"postgresql://u@h/d?{name}={SECRET}", "--db").shown == "postgresql://u@h/d"
+
+
+def test_what_is_shown_can_be_used() -> None:
+    text = "postgresql://u@a:1,b:2/d?target_session_attrs=read-write&schema=x&listen=no"
+    assert parse_address(text, "--db").shown == text
+    assert parse_address(text, "--db") == parse_address(parse_address(text, "--db").shown, "--db")
+
+
+def test_name_of_a_schema_is_as_long_as_its_channel_lets_it_be() -> None:
+    assert parse_address(f"postgresql://h/d?schema={'x' * 57}", "--db").schema == "x" * 57
+    with pytest.raises(UsageError, match="schema"):
+        parse_address(f"postgresql://h/d?schema={'x' * 58}", "--db")

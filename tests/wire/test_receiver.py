@@ -114,6 +114,37 @@ def test_no_more_are_held_than_there_are_slots_and_the_first_are_the_most_urgent
     until_none_is_left(base, node)
 
 
+def test_no_more_are_held_than_is_allowed_and_what_waits_is_found_when_more_may_be(
+    base: Base, start: Start
+) -> None:
+    node = start(slots=3, poll_s=3600.0)
+    node.until_ready()
+    node.receiver.allow(1)
+    for number in range(4):
+        put(base, run=number)
+    node.until(lambda: node.receiver.held == 1)
+    node.receiver.allow(0)
+    node.receiver.release(1)
+    until_quiet(lambda: statuses(base) == ["todo"] * 3, node)
+    assert node.receiver.held == 0
+    node.receiver.allow(2)
+    node.until(lambda: node.receiver.held == 2)
+    assert statuses(base) == ["doing", "doing", "todo"]
+
+
+def test_what_is_allowed_is_known_to_the_next_child_too(base: Base, start: Start) -> None:
+    node = start(slots=3)
+    node.until_ready()
+    node.receiver.allow(1)
+    pid = node.receiver.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    for number in range(3):
+        put(base, run=number)
+    node.until(lambda: node.receiver.held == 1 and node.receiver.pid != pid)
+    assert statuses(base) == ["doing", "todo", "todo"]
+
+
 def test_queues_are_respected(base: Base, start: Start) -> None:
     node = start(queues=("a", "b c"))
     node.until_ready()

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -32,7 +31,38 @@ A server that is gone without a word is found out by a beat, at most 10 s after 
 8 s; and the next host of the address is asked after 5 s more: so in 23 s, and the trust lasts for 28.
 Source: PostgreSQL, libpq-connect.
 """
-_SECRET = frozenset({"password", "sslpassword", "passfile"})
+_PUBLIC = frozenset(
+    {
+        "application_name",
+        "channel_binding",
+        "client_encoding",
+        "connect_timeout",
+        "dbname",
+        "gssencmode",
+        "host",
+        "hostaddr",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "options",
+        "port",
+        "require_auth",
+        "service",
+        "sslcert",
+        "sslcertmode",
+        "sslcrl",
+        "sslkey",
+        "sslmode",
+        "sslnegotiation",
+        "sslrootcert",
+        "target_session_attrs",
+        "tcp_user_timeout",
+        "user",
+    }
+)
+"""What may be shown; of any other parameter, of a later libpq or misspelt, nobody knows what it holds."""
 _OURS = frozenset({"schema", "listen"})
 
 
@@ -54,11 +84,6 @@ class Address(NamedTuple):
     def __repr__(self) -> str:
         """Return what may stand in a log."""
         return f"Address({self.shown!r})"
-
-    @property
-    def key(self) -> str:
-        """A short name for what belongs to this ledger on a host; the same from all ways to write it."""
-        return hashlib.sha256(f"{self.shown}".encode()).hexdigest()[:16]
 
 
 def is_address(text: str) -> bool:
@@ -89,19 +114,21 @@ def parse_address(text: str, rule: str) -> Address:
         raise UsageError(f"{rule} is cut short by a `#`, `?` or `/`", hint="in a password: %23, %3F, %2F")
     ours = {name: value for name, value in pairs if name in _OURS}
     schema = ours.get("schema", DEFAULT_SCHEMA)
-    # Names with pg_ are PostgreSQL's own.
-    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", schema):
+    # Names with pg_ are PostgreSQL's own. `cronq_` and the name are that of a channel, of 63 bytes at most.
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,56}", schema):
         raise UsageError(
             f"{rule}: `{schema}` cannot be the name of a schema",
-            hint="a to z, 0 to 9 and _; 63 at most, and not pg_…",
+            hint="a to z, 0 to 9 and _; 57 at most, and not pg_…",
         )
     listen = ours.get("listen", "yes")
     if listen not in {"yes", "no"}:
         raise UsageError(f"{rule}: listen is `yes` or `no`, not `{listen}`")
     theirs = [(name, value) for name, value in pairs if name not in _OURS]
-    public = [(name, value) for name, value in theirs if name not in _SECRET]
+    public = [(name, value) for name, value in theirs if name in _PUBLIC]
     if schema != DEFAULT_SCHEMA:
         public.append(("schema", schema))
+    if listen == "no":
+        public.append(("listen", listen))
     conninfo = _joined("postgresql", parts.netloc, parts.path, theirs)
     shown = _joined("postgresql", _without_password(parts.netloc), parts.path, public)
     return Address(conninfo, schema, shown, listen == "yes")

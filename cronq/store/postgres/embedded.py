@@ -2,7 +2,7 @@
 
 It is started by the first who asks and shared by all who ask after; it lives on when they end, so that no
 process of cronq needs to be the last. `stop` ends it. Only its owner can connect, through a socket in a
-folder that is closed to others.
+folder that is closed to others; as root PostgreSQL refuses to run, so root's belongs to another user.
 
 ::
 

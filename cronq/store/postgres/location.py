@@ -7,31 +7,32 @@ from pathlib import Path
 
 from cronq.errors import UsageError
 from cronq.store.location import Place
-from cronq.store.postgres.address import EMBEDDED, Address, parse_address
+from cronq.store.postgres.address import EMBEDDED, parse_address
 
 _NAME = "node"
 
 
 def server_place(text: str, rule: str, environ: Mapping[str, str]) -> Place:
-    """Return the place of a ledger in a server; its files are those of the first seat. Raises: UsageError."""
+    """Return the place of a ledger in a server; its files here are those of its seats. Raises: UsageError."""
     if text.startswith(EMBEDDED):
         from cronq.store.postgres.embedded import default_folder, start
 
         if text.removeprefix(EMBEDDED) not in {"", ":", "://", ":///"}:
             raise UsageError(f"{rule}: nothing follows `{EMBEDDED}`", hint="it is a server of your own")
         text = start(default_folder(environ))
-    return seat_of(parse_address(text, rule), rule, 1, environ)
+    folder = seats_folder(environ)
+    return Place(folder / _NAME, folder / "logs", rule, address=parse_address(text, rule))
 
 
-def seat_of(address: Address, rule: str, number: int, environ: Mapping[str, str]) -> Place:
-    """Return the place with the files of a seat, numbered from 1."""
-    folder = ledger_folder(address, environ) / str(number)
-    return Place(folder / _NAME, folder / "logs", rule, address=address)
+def seat_in(folder: Path, number: int, place: Place) -> Place:
+    """Return the place with the files of a seat, numbered from 1, of the ledger at a place."""
+    seat = folder / str(number)
+    return Place(seat / _NAME, seat / "logs", place.rule, address=place.address)
 
 
-def ledger_folder(address: Address, environ: Mapping[str, str]) -> Path:
-    """Return the folder of a ledger's seats on this host."""
+def seats_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of all seats on this host: below it is one for each ledger."""
     home = Path(environ.get("HOME") or "~").expanduser()
     given = environ.get("STATE_DIRECTORY", "").split(":")[0] or environ.get("XDG_STATE_HOME")
     state = Path(given) if given else home / ".local" / "state"
-    return (state / "cronq" / "postgres" / address.key).resolve()
+    return (state / "cronq" / "postgres").resolve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cronq.errors import StoreMissing, StoreTooNew
 from cronq.store.postgres.connection import MIGRATIONS, SCHEMA_VERSION, Connection
 from cronq.store.postgres.messages import put_expression
-from cronq.store.postgres.procrastinate_schema import install, upgrade
+from cronq.store.postgres.procrastinate_schema import install, making, upgrade
 
 
 def version_of(connection: Connection) -> int | None:
@@ -59,7 +59,7 @@ def migrate(connection: Connection) -> tuple[int | None, int]:
     schema = connection.address.schema
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.plain(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+        connection.plain(making(schema))
         before = version_of(connection)
         _refuse_newer(before or 0, connection.address.shown)
         for number in range((before or 0) + 1, SCHEMA_VERSION + 1):

@@ -1,8 +1,8 @@
 """Which nodes there are, until when each may be believed, and what becomes of the runs of one that is lost.
 
 A node is one `cronq run` or `cronq worker`. Its lease covers all that it has in hand: it is renewed every
-`BEAT_S`, and when it has ended, any other node takes the runs over and ends their attempts as abandoned. The
-number of the attempt fences off what a node writes that comes back late.
+`BEAT_S`, and when it has ended, any other node takes the runs over and ends their attempts as abandoned (see
+`cronq.lost_nodes`). The number of the attempt fences off what a node writes that comes back late.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ _INHERIT = """
 UPDATE run SET node = %(id)s WHERE state = 'running' AND node IN (
     SELECT id FROM node WHERE host = %(host)s AND seat = %(seat)s AND id <> %(id)s)
 """
-_FORGET = "DELETE FROM node WHERE id <= %s AND NOT EXISTS (SELECT 1 FROM run WHERE run.node = node.id)"
+_FORGET = """
+DELETE FROM node WHERE id <= %s AND (stopped_at IS NOT NULL OR lost_at IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM run WHERE run.node = node.id)
+"""
 
 # Its own row only, so it waits for nobody's turn.
 _BEAT = """
@@ -61,20 +64,18 @@ UPDATE node SET beat_at = cronq_now(), lease_until = cronq_now() + %s
 WHERE id = %s AND lost_at IS NULL AND stopped_at IS NULL RETURNING beat_at
 """
 _STOP = "UPDATE node SET stopped_at = cronq_now() WHERE id = %s AND stopped_at IS NULL"
-# Index node_lease.
+# Unless it has beaten meanwhile.
 _LOSE = """
-UPDATE node SET lost_at = cronq_now()
-WHERE stopped_at IS NULL AND lost_at IS NULL AND id <> %(id)s
-    AND (lease_until < cronq_now() OR id = ANY(%(dead)s))
+UPDATE node SET lost_at = cronq_now() FROM unnest(%s::bigint[], %s::bigint[]) AS seen (id, beat_at)
+WHERE node.id = seen.id AND node.beat_at = seen.beat_at AND node.lost_at IS NULL
 """
-# Also of one that left by itself, with attempts that could not be stopped.
-_GONE = """
-SELECT id FROM node WHERE lost_at IS NOT NULL OR (stopped_at IS NOT NULL AND lease_until < cronq_now())
-"""
-_TAKE = f"UPDATE run SET node = %s WHERE state = 'running' AND node IN ({_GONE}) RETURNING id"
-_ANY_LOST = f"""
-SELECT 1 FROM node WHERE lease_until < cronq_now() AND stopped_at IS NULL AND lost_at IS NULL AND id <> %s
-UNION ALL SELECT 1 FROM run WHERE state = 'running' AND node IN ({_GONE}) LIMIT 1
+_LOST = "SELECT id FROM node WHERE lost_at IS NOT NULL"
+_TAKE = f"UPDATE run SET node = %s WHERE state = 'running' AND node IN ({_LOST}) RETURNING id, attempt"
+_ANY_LEFT = f"SELECT 1 FROM run WHERE state = 'running' AND node IN ({_LOST}) LIMIT 1"
+# Also those that left by themselves, with attempts that could not be stopped.
+_OTHERS = f"""
+SELECT {_COLUMNS} FROM node WHERE id <> %s AND lost_at IS NULL AND (stopped_at IS NULL
+    OR EXISTS (SELECT 1 FROM run WHERE run.node = node.id AND run.state = 'running'))
 """
 _LIST = f"SELECT {_COLUMNS} FROM node WHERE stopped_at IS NULL AND lost_at IS NULL ORDER BY id"
 
@@ -91,7 +92,7 @@ GROUP BY 1 ORDER BY 1
 
 # Index run_in_hand.
 _HELD = f"""
-SELECT {queries.RUN_COLUMNS}, {queries.ATTEMPT_COLUMNS}, a.host
+SELECT {queries.RUN_COLUMNS}, {queries.ATTEMPT_COLUMNS}, a.host, a.seat
 {queries.RUN_FROM} JOIN attempt a ON a.run_id = r.id AND a.attempt = r.attempt
 WHERE r.state = 'running' AND r.node = %s ORDER BY r.id
 """
@@ -142,6 +143,19 @@ class Node(NamedTuple):
     lease_until: Micros
     stopped_at: Micros | None
     lost_at: Micros | None
+
+
+class Charge(NamedTuple):
+    """A running run that a node has to end, whoever began with it.
+
+    Attributes:
+        host: Where its attempt was begun; None: not by a node.
+        seat: The same.
+    """
+
+    held: Held
+    host: str | None
+    seat: str | None
 
 
 class QueueLine(NamedTuple):
@@ -219,18 +233,22 @@ class NodeSide(SchedulerSide):
         """Return what the database's clock shows."""
         return int(self._found("SELECT cronq_now()")[0][0])
 
-    def take_over(self, dead: Sequence[int] = ()) -> list[tuple[Held, str]]:
-        """Take the runs of nodes whose lease ended, and of those that are known to be dead.
+    def others(self) -> list[Node]:
+        """Return the other nodes that may have something in hand, and are not known to be lost."""
+        return [Node(*row) for row in self._found(_OTHERS, (self.node.id,))]
+
+    def take_over(self, lost: Sequence[Node]) -> list[AttemptKey]:
+        """Take the runs of nodes that are lost, unless they have beaten since they were read.
 
         Returns:
-            What they had in hand, each with its host. It is this node's now, and can be ended.
+            The attempts that they had in hand: they are among this node's `charges` now, and can be ended.
         """
-        if not dead and not self._found(_ANY_LOST, (self.node.id,)):
+        if not lost and not self._found(_ANY_LEFT):
             return []
         with transaction(self._db, self._path):  # type: ignore[arg-type]
-            self._db.plain(_LOSE, {"id": self.node.id, "dead": [*dead]})
-            taken = {number for (number,) in self._found(_TAKE, (self.node.id,))}
-        return [(held, host) for held, host in self._held() if held.claim.run.id in taken]
+            self._db.plain(_LOSE, ([node.id for node in lost], [node.beat_at for node in lost]))
+            taken = self._found(_TAKE, (self.node.id,))
+        return sorted((run_id, number) for run_id, number in taken)
 
     def follow_clock_back(self, before: Micros | None, *, now: Micros) -> int:
         """Let retries keep their delays after the database's clock was set back: once, whoever notices.
@@ -240,7 +258,8 @@ class NodeSide(SchedulerSide):
         """
         if before is None:
             return 0
-        with self.together():
+        # The turn is taken before the question.
+        with self.together(), transaction(self._db, self._path):  # type: ignore[arg-type]
             followed = self.fact(_FOLLOWED)
             if followed is not None and abs(int(followed) - before) < _SAME_STEP:
                 return 0
@@ -251,10 +270,11 @@ class NodeSide(SchedulerSide):
         """Return the running runs of this node; of all, if it is none."""
         if self._node is None:
             return super().held()
-        return [held for held, _ in self._held()]
+        return [charge.held for charge in self.charges()]
 
-    def _held(self) -> list[tuple[Held, str]]:
-        return [(self._as_held(row), str(row[-1])) for row in self._found(_HELD, (self.node.id,))]
+    def charges(self) -> list[Charge]:
+        """Return the running runs of this node, with where their attempts were begun."""
+        return [Charge(self._as_held(row), *row[-2:]) for row in self._found(_HELD, (self.node.id,))]
 
     def stop_requests(self) -> list[tuple[AttemptKey, str]]:
         """Return the attempts of this node that are to be stopped, with the reason."""

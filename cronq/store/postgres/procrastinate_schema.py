@@ -66,10 +66,20 @@ def install(connection: Connection, schema: str) -> None:
     Raises:
         psycopg.Error: They are there already, or may not be made.
     """
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    connection.execute(making(schema))
     with _inside(connection, schema):
         connection.execute(procrastinate_schema())
     _note(connection, schema, max(shipped_migrations()))
+
+
+def making(schema: str) -> str:
+    """Return the statement that makes a schema, if there is none.
+
+    IF NOT EXISTS alone asks for the right to make one even if somebody else has done so.
+    """
+    name = quoted(schema)
+    literal = name.replace("'", "''")
+    return f"DO $$ BEGIN IF to_regnamespace('{literal}') IS NULL THEN CREATE SCHEMA {name}; END IF; END $$"
 
 
 def installed_migration(connection: Connection, schema: str) -> str | None:

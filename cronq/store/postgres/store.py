@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from cronq.errors import UsageError
+from cronq.errors import StoreCorrupt, UsageError
 from cronq.model import Micros
 from cronq.store import queries, rows
 from cronq.store.base import Copy
@@ -23,6 +23,8 @@ from cronq.store.postgres.turns import TurnSide
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
 
+LEDGER = "ledger"
+"""The fact that is its name; the migration makes it."""
 _PAGE = 64
 _SPARE = 4
 """Runs that are read at a time; and, at first, besides those that are wanted: some may have to wait."""
@@ -80,6 +82,16 @@ class PostgresStore(OutputSide, TurnSide, HistorySide, NodeSide, RetentionSide):
     def connection(self) -> Connection:
         """The connection, for what is PostgreSQL's alone."""
         return self._db
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's own name, the same however its address is written."""
+        name = self.fact(LEDGER)
+        if name is None:
+            raise StoreCorrupt(
+                "the ledger has no name", hint="it was made by an unfinished cronq: make it anew"
+            )
+        return name
 
     def _queued(self, now: Micros, full: Collection[int], wanted: int) -> Iterator[rows.Row]:
         limit = min(wanted + _SPARE, _PAGE)

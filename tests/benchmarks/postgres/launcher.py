@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from cronq.scheduler import Scheduler
 from cronq.store.postgres.address import parse_address
-from cronq.store.postgres.location import seat_of
+from cronq.store.postgres.location import server_place
 from cronq.store.postgres.store import open_postgres
 from cronq.waiting import SystemClock
 
@@ -19,7 +19,7 @@ from cronq.waiting import SystemClock
 def main(url: str, start_at: str) -> None:
     """Launch."""
     address = parse_address(url, "benchmark")
-    store = open_postgres(address, seat_of(address, "benchmark", 1, {}))
+    store = open_postgres(address, server_place(url, "benchmark", {}))
     scheduler = Scheduler(store, cast("Any", None), SystemClock(), boot_id="none")
     time.sleep(max(0.0, float(start_at) - time.time()))
     now = time.time_ns() // 1000

@@ -17,7 +17,7 @@ import psycopg
 from cronq.model import Definition, Micros
 from cronq.store.documents import document_from_definition
 from cronq.store.postgres.address import Address, parse_address
-from cronq.store.postgres.location import seat_of
+from cronq.store.postgres.location import server_place
 from cronq.store.postgres.store import PostgresStore, open_postgres
 from tests.benchmarks.filling import HOUR, Planned, argv, now_us
 from tests.benchmarks.lab import ROOT
@@ -44,7 +44,7 @@ class Ledger:
 
     def opened(self) -> PostgresStore:
         """Return a store of this process."""
-        return open_postgres(self.address, seat_of(self.address, "benchmark", 1, self.environ()), create=True)
+        return open_postgres(self.address, server_place(self.url, "benchmark", self.environ()), create=True)
 
     def environ(self) -> dict[str, str]:
         return {

@@ -198,6 +198,14 @@ def test_unclaimed_run_is_queued_as_if_it_had_never_been_claimed(store: Store) -
     finish(store, again)
 
 
+def test_run_that_is_given_back_gives_back_its_locks(store: Store) -> None:
+    store.add_job(NewJob("job", definition(locks=("db",)), None, locks=(LockWish("db", 1),)), now=NOW)
+    store.trigger(["job"], now=NOW)
+    claim = claim_one(store)
+    store.unclaim([claim.key], now=NOW)
+    finish(store, claim_one(store))
+
+
 def test_unclaim_of_what_was_not_claimed_changes_nothing(store: Store) -> None:
     add(store)
     run = fire(store, "job", NOW)

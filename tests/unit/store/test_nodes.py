@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cronq.store import Place, RunQuery
 from cronq.store.postgres.address import Address, parse_address
 from cronq.store.postgres.nodes import LEASE_S, Node
 from cronq.store.postgres.store import PostgresStore, open_postgres
+from tests.crash.program import wait_until
 from tests.postgres.server import Server
 from tests.unit.store.builders import BOOT, MINUTE, add, claim_all, pause, remove, resume
 
@@ -52,6 +54,11 @@ def register(store: PostgresStore, host: str = "a", seat: str = "1", **fields: o
 def let_end(store: PostgresStore, node: Node) -> None:
     """Let the lease of a node be over."""
     store.connection.plain("UPDATE node SET lease_until = cronq_now() - 1 WHERE id = %s", (node.id,))
+
+
+def find(store: PostgresStore, node: Node) -> Node | None:
+    """Return a node among those that another one has to watch."""
+    return next((other for other in store.others() if other.id == node.id), None)
 
 
 def messages(store: PostgresStore) -> list[tuple[int, str, int]]:
@@ -115,11 +122,12 @@ def test_runs_of_a_lost_node_are_taken_over_once_and_it_can_write_nothing(open_o
     add(one, due=None)
     one.trigger(["job"], now=NOW)
     (claim,) = lost.claim(["w"], BOOT, now=NOW)
-    assert one.take_over() == []
-    let_end(one, node)
-    ((held, host),) = one.take_over()
-    assert (held.claim.key, host) == (claim.key, "lost")
-    assert two.take_over() == []
+    assert one.take_over([]) == []
+    assert one.take_over([node]) == [claim.key]
+    (charge,) = one.charges()
+    assert (charge.held.claim.key, charge.host, charge.seat) == (claim.key, "lost", "1")
+    assert two.take_over([]) == []
+    assert find(two, node) is None
     assert lost.beat() is None
     assert one.record([], [AttemptEnd(claim.key, Outcome.ABANDONED, NOW, retry_at=NOW)]) != []
     late = AttemptEnd(claim.key, Outcome.SUCCESS, NOW, exit_code=0)
@@ -130,16 +138,26 @@ def test_runs_of_a_lost_node_are_taken_over_once_and_it_can_write_nothing(open_o
     assert one.run(claim.run.id).run.state is State.RUNNING
 
 
+def test_node_that_has_beaten_meanwhile_is_not_lost(open_one: Open) -> None:
+    one, two = open_one(), open_one()
+    node = register(one, "a")
+    register(two, "b")
+    add(one, due=None)
+    one.trigger(["job"], now=NOW)
+    assert len(one.claim(["w"], BOOT, now=NOW)) == 1
+    assert one.beat() is not None
+    assert two.take_over([node]) == []
+    assert one.beat() is not None
+
+
 def test_what_a_rescuer_took_is_taken_from_it_if_it_is_lost_too(open_one: Open) -> None:
     lost, one, two = open_one(), open_one(), open_one()
     nodes = [register(store, host) for store, host in ((lost, "lost"), (one, "a"), (two, "b"))]
     add(one, due=None)
     one.trigger(["job"], now=NOW)
     (claim,) = lost.claim(["w"], BOOT, now=NOW)
-    let_end(one, nodes[0])
-    assert len(one.take_over()) == 1
-    let_end(one, nodes[1])
-    assert [held.claim.key for held, _ in two.take_over()] == [claim.key]
+    assert len(one.take_over([nodes[0]])) == 1
+    assert two.take_over([nodes[1]]) == [claim.key]
 
 
 def test_dead_node_of_the_same_host_need_not_be_waited_for(open_one: Open) -> None:
@@ -149,7 +167,7 @@ def test_dead_node_of_the_same_host_need_not_be_waited_for(open_one: Open) -> No
     add(one, due=None)
     one.trigger(["job"], now=NOW)
     (claim,) = dead.claim(["w"], BOOT, now=NOW)
-    assert [held.claim.key for held, _ in one.take_over([node.id])] == [claim.key]
+    assert one.take_over([node]) == [claim.key]
 
 
 def test_successor_in_a_seat_has_what_the_one_before_had_in_hand(open_one: Open) -> None:
@@ -162,7 +180,7 @@ def test_successor_in_a_seat_has_what_the_one_before_had_in_hand(open_one: Open)
     register(after, "a", "1")
     assert [held.claim.key for held in after.held()] == [claim.key]
     assert before.beat() is None
-    assert other.take_over() == []
+    assert other.take_over([]) == []
 
 
 def test_node_that_left_with_something_in_hand_is_followed_by_others_when_its_lease_ends(
@@ -175,9 +193,9 @@ def test_node_that_left_with_something_in_hand_is_followed_by_others_when_its_le
     one.trigger(["job"], now=NOW)
     (claim,) = gone.claim(["w"], BOOT, now=NOW)
     gone.leave()
-    assert one.take_over() == []
-    let_end(one, node)
-    assert [held.claim.key for held, _ in one.take_over()] == [claim.key]
+    assert find(one, node) is not None
+    assert one.take_over([node]) == [claim.key]
+    assert find(one, node) is None
 
 
 def test_worker_of_a_queue_claims_from_no_other(open_one: Open) -> None:
@@ -218,6 +236,47 @@ def test_step_of_the_databases_clock_is_followed_once_whoever_notices(open_one: 
     assert one.run(claim.run.id).run.available_at == back + 5 * MINUTE
     assert two.follow_clock_back(None, now=back) == 0
     assert two.follow_clock_back(back + 10 * MINUTE, now=back + 3 * MINUTE) == 1
+
+
+def test_two_who_notice_a_step_at_the_same_moment_follow_it_once(open_one: Open) -> None:
+    """Each of them waits for its turn before it asks whether the other was faster."""
+    one, two, keeper = open_one(), open_one(), open_one()
+    register(one, "a")
+    register(two, "b")
+    add(one, due=None)
+    one.trigger(["job"], now=NOW)
+    (claim,) = one.claim(["w"], BOOT, now=NOW)
+    retry_at = NOW + 5 * MINUTE
+    one.record([], [AttemptEnd(claim.key, Outcome.FAILURE, NOW, exit_code=1, retry_at=retry_at)])
+    back = NOW - 60 * MINUTE
+    with ThreadPoolExecutor() as threads:
+        with keeper.together():
+            keeper.set_fact("who", "keeps the turn")
+            followed = [threads.submit(store.follow_clock_back, NOW, now=back) for store in (one, two)]
+            wait_until(lambda: waiting(keeper) == 2, "both wait for their turn")
+        assert sorted(one.result() for one in followed) == [0, 1]
+    assert one.run(claim.run.id).run.available_at == back + 5 * MINUTE
+
+
+def waiting(store: PostgresStore) -> int:
+    """Return how many sessions wait for an advisory lock."""
+    found = store.connection.plain(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    )
+    return int(found.fetchall()[0][0])
+
+
+def test_only_nodes_that_are_gone_are_forgotten(open_one: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cronq.store.postgres.nodes.KEPT_NODES", 1)
+    living, gone, *others = (open_one() for _ in range(4))
+    register(living, "living")
+    register(gone, "gone")
+    gone.leave()
+    for number, store in enumerate(others):
+        register(store, f"other{number}")
+    assert living.beat() is not None
+    hosts = living.connection.plain("SELECT host FROM node ORDER BY id").fetchall()
+    assert [host for (host,) in hosts] == ["living", "other0", "other1"]
 
 
 def test_older_zone_data_of_one_host_change_nothing(open_one: Open) -> None:

@@ -176,6 +176,9 @@ CREATE TABLE fact (
     value text NOT NULL
 );
 
+-- What a host keeps of a ledger is in a folder of this name: an address can be written in many ways.
+INSERT INTO fact (name, value) VALUES ('ledger', replace(gen_random_uuid()::text, '-', ''));
+
 -- Named calendars, shared by jobs, in their canonical text; and every text that they ever had (NULL: removed).
 CREATE TABLE calendar (
     name       text   COLLATE "C" PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 63),
