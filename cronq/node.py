@@ -19,6 +19,7 @@ from cronq.scheduler import Scheduler, Stage, Ticker
 from cronq.seat import Seats, is_of_this_boot
 from cronq.store.postgres.nodes import BEAT_S, LEASE_S, Charge
 from cronq.worker.base import shifted
+from cronq.worker.caretaker import evict
 from cronq.worker.left_ends import end_file, read_left_end
 from cronq.worker.wired import WiredPool
 
@@ -112,6 +113,9 @@ class Membership:
             queues=own.queues,
             version=__version__,
         )
+        place = self._seats.find(own.seat)
+        if place is not None:
+            evict(place, {held.claim.key for held in self._store.held()})
         # The statement may have waited for its turn; the next one does not.
         self._renew()
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Collection
 
 from cronq import clock
+from cronq.model import AttemptKey
 from cronq.store.location import Place
 from cronq.worker import kernel, liveness
 from cronq.worker.adoption import carry_on_ladder, members_of
 from cronq.worker.cgroups import WorkerGroups, delegated_group
 from cronq.worker.launching import WorkerProcess, start_fork_server
-from cronq.worker.supervision import KILL_AGAIN_S, Supervision
+from cronq.worker.supervision import GIVE_UP_S, KILL_AGAIN_S, Supervision
 from cronq.worker.tree import ProcessTree
 from cronq.worker.trust import GRACE_S, HANGS_S, LOOK_S, LOST, Trust, look_again_s
 
@@ -40,6 +42,28 @@ def provide(place: Place) -> None:
     except EOFError as error:
         raise OSError("the fork server is gone") from error
     process.release()
+
+
+def evict(place: Place, spared: Collection[AttemptKey]) -> None:
+    """Kill what lives in a seat of attempts that its node has lost, and others may begin with again.
+
+    Before the node is trusted anew; or it would go on with them, unseen, if all of it stood still meanwhile.
+    """
+    groups = WorkerGroups(place, delegated_group())
+    wards = {worker: _Ward(place, worker, groups) for worker in _strangers(place, spared)}
+    give_up = clock.monotonic() + GIVE_UP_S
+    while wards and (now := clock.monotonic()) < give_up:
+        for ward in wards.values():
+            ward.step(now, 0.0, is_late=True)
+        clock.sleep(min(KILL_AGAIN_S, 0.005))
+        living = _strangers(place, spared)
+        wards = {worker: ward for worker, ward in wards.items() if worker in living}
+
+
+def _strangers(place: Place, spared: Collection[AttemptKey]) -> list[str]:
+    """Return the workers of which something lives that is of none of these attempts."""
+    found = ((worker, liveness.last_attempt(place, worker)) for worker in liveness.busy_workers(place))
+    return [worker for worker, hint in found if hint is not None and hint.key not in spared]
 
 
 def _take_care(place: Place) -> None:

@@ -36,6 +36,7 @@ def test_node_behind_a_pooler(alpha: Host, beta: Host, server: PostgresServer, l
     assert cancelled < 6
     assert max(took) < 7
 
+    eventually(lambda: ledger.check_fire_times("steady", 2) >= 4, "four fire times")
     assert [node.stop() for node in (far, near)] == [0, 0]
     for node in (far, near):
         assert notices(node) == []

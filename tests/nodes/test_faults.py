@@ -146,6 +146,22 @@ def test_row_command_closes_its_lock_and_worker_and_node_are_killed(nodes: Nodes
         assert nodes.now() < lease_until, "it lived longer than the lease"
 
 
+@pytest.mark.slow
+def test_row_suspend_resume_of_all_that_a_dead_node_has_left(nodes: Nodes) -> None:
+    """What stood still with its guardians is killed before a successor in the seat is trusted again."""
+    with nodes.run("b") as other, nodes.run("a") as first:
+        with still(nodes, "b"):
+            begin(nodes, 60.0, "--on-crash", "rerun")
+        (start,) = nodes.lines()
+        first.kill()
+        with still(nodes, "a"):
+            other.wait_for("attempt_finished", outcome="abandoned")
+            wait_until(lambda: nodes.lines()[-1].key == (start.run_id, 2), "the second start")
+            with nodes.run("a"):
+                assert is_dead(start.pid)
+        assert [line.word for line in nodes.lines()] == ["start", "overlap", "start"]
+
+
 def test_node_whose_lock_file_was_removed_gives_way(nodes: Nodes) -> None:
     """Else two would sit in one seat, and throw each other out for ever."""
     with nodes.run("a") as first:
@@ -237,13 +253,13 @@ def test_row_worker_killed_what_it_left_in_a_file_is_its_end(nodes: Nodes) -> No
         (other,) = (running for running in nodes.running if running is not first)
         with stopped(other):
             begin(nodes, 60.0)
-        (start,) = nodes.lines()
-        (attempts,) = nodes.folder.glob("host-a/**/2/node.attempts")
-        first.destroy()
-        left = AttemptEnd(
-            start.key, Outcome.SUCCESS, now_us(), started_at=now_us(), pid=start.pid, exit_code=0
-        )
-        leave_end(Place(attempts.parent / "node", attempts.parent / "logs", "test"), left)
+            (start,) = nodes.lines()
+            (attempts,) = nodes.folder.glob("host-a/**/2/node.attempts")
+            first.destroy()
+            left = AttemptEnd(
+                start.key, Outcome.SUCCESS, now_us(), started_at=now_us(), pid=start.pid, exit_code=0
+            )
+            leave_end(Place(attempts.parent / "node", attempts.parent / "logs", "test"), left)
         assert other.wait_for("attempt_finished")["outcome"] == "success"
     assert nodes.outcomes() == {"success": 1}
 
