@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def measure_rest(lab: Lab, server: Server) -> Iterator[Row]:
     try:
         ledger.fill_idle(1_000)
         [job] = ledger.fill([Planned(argv("/bin/true"))])
-        seconds = lab.pick(20, 60)
+        seconds = 60.0  # idle sessions tell the server's statistics every 10 s what they have done
         quiet = _rate(ledger, seconds)  # what the server does by itself, and we
         with ledger.node("run", "--workers", "4", "--output", "none") as node:
             ledger.fill_queue(job, 4)  # a worker has been started
@@ -112,10 +113,14 @@ def _below(pid: int) -> list[int]:
 
 def _name(pid: int) -> str:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().replace("\0", " ")
+    if "forkserver" in words and os.getsid(pid) == pid:
+        return "worker"
+    if "forkserver" in words and os.getpgid(pid) == pid:
+        return "caretaker"
     for part, name in (("wire.child", "wire"), ("forkserver", "fork server"), ("tracker", "tracker")):
         if part in words:
             return name
-    return "scheduler" if "-m cronq run" in words else "worker"
+    return "scheduler"
 
 
 def _share(pid: int) -> int:
