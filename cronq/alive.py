@@ -27,13 +27,7 @@ def living_scheduler(place: Place, store: Store) -> Holder | None:
     """
     if place.address is None:
         return read_holder(place.lock) if is_held(place.lock) else None
-    from cronq.seat import Seats
-    from cronq.store.postgres.living import living_nodes
+    from cronq.seat import at_work
 
-    server = cast("PostgresStore", store)
-    seats = Seats(place, server.ledger, os.environ)
-    for node in living_nodes(server.connection):
-        # Of this host the kernel knows more than the lease.
-        if node.fires and not seats.is_known_dead(node):
-            return Holder(node.pid, node.host, node.since)
-    return None
+    nodes = at_work(cast("PostgresStore", store).connection, place, os.environ)
+    return next((Holder(node.pid, node.host, node.since) for node in nodes if node.fires), None)

@@ -93,7 +93,7 @@ def _server(place: Place, address: Address, environ: Mapping[str, str]) -> Itera
         yield Finding("database", "error", error.message, error.hint)
         return
     try:
-        yield look_at_nodes(store)
+        yield look_at_nodes(store, place, environ)
         for finding in _jobs(store):
             # Another host may have what is missing here.
             is_here = finding.level == "error"

@@ -11,7 +11,7 @@ from cronq import clock
 from cronq.doctor import LOW_SPACE_BYTES, Finding
 from cronq.errors import CronqError
 from cronq.model import SECOND
-from cronq.store import Store
+from cronq.store import Place, Store
 from cronq.store.opening import connected
 from cronq.store.postgres.address import Address
 from cronq.store.postgres.location import seats_folder
@@ -58,11 +58,11 @@ def look(address: Address, environ: Mapping[str, str]) -> Iterator[Finding]:
         connection.close()
 
 
-def look_at_nodes(store: Store) -> Finding:
+def look_at_nodes(store: Store, place: Place, environ: Mapping[str, str]) -> Finding:
     """Look whether a scheduler is there."""
-    from cronq.store.postgres.living import living_nodes
+    from cronq.seat import at_work
 
-    nodes = living_nodes(cast("PostgresStore", store).connection)
+    nodes = at_work(cast("PostgresStore", store).connection, place, environ)
     there = ", ".join(one.words + ("" if one.fires else " (a worker)") for one in nodes)
     if any(one.fires for one in nodes):
         return Finding("scheduler", "ok", f"running: {there}")

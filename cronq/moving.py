@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import NamedTuple
 
 from cronq import clock, moved_logs
@@ -148,9 +149,9 @@ def _seats(place: Place, end: End, environ: Mapping[str, str]) -> list[Place]:
     if place.address is None:
         return []
     from cronq.seat import Seats
-    from cronq.store.postgres.store import LEDGER
+    from cronq.store.postgres.living import LEDGER_NAME
 
-    found = end.execute("SELECT value FROM fact WHERE name = ?", (LEDGER,))
+    found = end.execute(LEDGER_NAME)
     return [*Seats(place, str(found[0][0]), environ).all().values()] if found else []
 
 
@@ -196,11 +197,12 @@ def _opened(stack: ExitStack, place: Place, environ: Mapping[str, str], *, creat
         return SqliteEnd(connection, place.database)
     server = connected(place.address)
     stack.callback(server.close)
+    from cronq.seat import at_work
     from cronq.store.postgres.copying import PostgresEnd
     from cronq.store.postgres.migrating import require_schema
 
     require_schema(server, create=create)
-    return PostgresEnd(server)
+    return PostgresEnd(server, partial(at_work, server, place, environ))
 
 
 @contextmanager

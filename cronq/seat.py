@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from cronq import lock
 from cronq.errors import SchedulerRunning, StoreFull
 from cronq.store import Place
+from cronq.store.postgres.living import LEDGER_NAME, living_nodes
 from cronq.store.postgres.location import seat_in, seats_folder
 from cronq.worker import kernel, liveness
 from cronq.worker.files import FILE_MODE
 
 if TYPE_CHECKING:
+    from cronq.store.postgres.connection import Connection
     from cronq.store.postgres.living import Living
     from cronq.store.postgres.nodes import Node
 
@@ -117,6 +119,22 @@ class Seats:
         """Return a seat in which no node sits; None: one does, or nobody here knows."""
         place = self.find(name)
         return None if place is None or lock.is_held(place.lock) else place
+
+
+def at_work(connection: Connection, place: Place, environ: Mapping[str, str]) -> list[Living]:
+    """Return the nodes that are there, the oldest first; of those of this host the kernel knows more.
+
+    Args:
+        connection: To the server.
+        place: Of the ledger.
+        environ: Says where the folders of this host are.
+
+    Raises:
+        StoreError: The server cannot be asked.
+    """
+    ((ledger,),) = connection.plain(LEDGER_NAME).fetchall()
+    seats = Seats(place, ledger, environ)
+    return [node for node in living_nodes(connection) if not seats.is_known_dead(node)]
 
 
 def _role_in(place: Place) -> str:

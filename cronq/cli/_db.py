@@ -218,11 +218,13 @@ def stop(session: Session, *, force: bool) -> int:
     folder = embedded.default_folder(environ).resolve()
     found = look(folder / "data")
     if found is not None and not force:
-        with closing(connected(parse_address(url_of(found), EMBEDDED))) as connection:
-            from cronq.store.postgres.living import living_nodes
-            from cronq.store.postgres.migrating import version_of
+        from cronq.seat import at_work
+        from cronq.store.postgres.location import server_place
+        from cronq.store.postgres.migrating import version_of
 
-            nodes = [] if version_of(connection) is None else living_nodes(connection)
+        place = server_place(url_of(found), EMBEDDED, environ)
+        with closing(connected(parse_address(url_of(found), EMBEDDED))) as connection:
+            nodes = [] if version_of(connection) is None else at_work(connection, place, environ)
         if nodes:
             raise SchedulerRunning(
                 f"{count_of(len(nodes), 'node')} of this server at work",

@@ -105,3 +105,16 @@ def test_a_seat_where_something_lives_is_for_a_node_of_the_same_role(nodes: Node
     deserted = seats.take("executes gpu")
     assert deserted.name == first.name
     deserted.hold()
+
+
+def test_a_killed_node_of_this_host_is_in_nobodys_way(nodes: Nodes) -> None:
+    """Its lease goes on, and the kernel says that it is dead."""
+    nodes.cronq("add", "job", "@yearly", "--", "true")
+    move = ("db", "move", str(nodes.folder / "file.db"), "--plan")
+    with nodes.run("a") as first:
+        assert "1 node of this ledger at work" in nodes.cronq(*move, code=4)
+        first.kill()
+        assert nodes.one("SELECT count(*) FROM node WHERE lease_until > cronq_now()") == 1
+        nodes.cronq(*move)
+        assert "none is running" in nodes.cronq("doctor")
+        assert "1 node of this ledger at work" in nodes.host("b")(*move, code=4)

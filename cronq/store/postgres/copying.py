@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cronq.store.copying import Row
 from cronq.store.postgres.connection import Connection
-from cronq.store.postgres.living import living_nodes
+from cronq.store.postgres.living import Living
 
 PATIENCE_S = 300
 """How long the other end may take between two statements; more than for others, who have little to write."""
@@ -22,8 +22,10 @@ FROM {table}_id_seq
 class PostgresEnd:
     """A ledger in a server."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, nodes: Callable[[], Iterable[Living]]) -> None:
+        """Name it; `nodes` returns who is at work."""
         self._db = connection
+        self._nodes = nodes
         self._schema = connection.address.schema
 
     def begin(self) -> None:
@@ -71,7 +73,7 @@ class PostgresEnd:
 
     def nodes(self) -> list[str]:
         """Return who is at work. Raises: StoreError."""
-        return [one.words for one in living_nodes(self._db)]
+        return [one.words for one in self._nodes()]
 
     def settle(self) -> None:
         """Let the planner know what there is now. Raises: StoreError."""

@@ -7,6 +7,9 @@ from typing import NamedTuple
 from cronq.model import Micros
 from cronq.store.postgres.connection import Connection
 
+LEDGER_NAME = "SELECT value FROM fact WHERE name = 'ledger'"
+"""The ledger's own name."""
+
 # Index node_lease.
 _LIVING = """
 SELECT host, pid, started_at, fires, boot_id, seat FROM node

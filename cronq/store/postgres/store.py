@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from cronq.errors import StoreCorrupt, UsageError
+from cronq.errors import UsageError
 from cronq.model import Micros
 from cronq.store import queries, rows
 from cronq.store.base import Copy
 from cronq.store.location import Place
 from cronq.store.postgres.address import Address
 from cronq.store.postgres.connection import Connection
+from cronq.store.postgres.living import LEDGER_NAME
 from cronq.store.postgres.migrating import require_schema
 from cronq.store.postgres.nodes import NodeSide
 from cronq.store.postgres.outputs import OutputSide
@@ -23,8 +24,6 @@ from cronq.store.postgres.turns import TurnSide
 from cronq.store.sqlite_history import HistorySide
 from cronq.store.sqlite_retention import RetentionSide
 
-LEDGER = "ledger"
-"""The fact that is its name; the migration makes it."""
 _PAGE = 64
 _SPARE = 4
 """Runs that are read at a time; and, at first, besides those that are wanted: some may have to wait."""
@@ -86,12 +85,8 @@ class PostgresStore(OutputSide, TurnSide, HistorySide, NodeSide, RetentionSide):
     @property
     def ledger(self) -> str:
         """The ledger's own name, the same however its address is written."""
-        name = self.fact(LEDGER)
-        if name is None:
-            raise StoreCorrupt(
-                "the ledger has no name", hint="it was made by an unfinished cronq: make it anew"
-            )
-        return name
+        ((name,),) = self._db.plain(LEDGER_NAME).fetchall()
+        return str(name)
 
     def _queued(self, now: Micros, full: Collection[int], wanted: int) -> Iterator[rows.Row]:
         limit = min(wanted + _SPARE, _PAGE)
