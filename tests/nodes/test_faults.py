@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
+import psycopg
 import pytest
 
 from cronq.clock import now_us
@@ -366,3 +367,18 @@ def test_row_database_gone_for_a_while(own_nodes: Nodes) -> None:
     assert nodes.one("SELECT outcome FROM run JOIN job ON job.id = job_id WHERE name = 'long'") == "success"
     nodes.cronq("audit")
     print(f"fired again after {back_s:.1f} s; {nodes.outcomes()}")
+
+
+@pytest.mark.slow
+def test_a_locked_table_ends_no_lease(nodes: Nodes) -> None:
+    """Somebody alters it: all that asks for it waits, one after the other, and the server is there."""
+    nodes.module = "cronq"  # with the true lease: each may wait for 10 s
+    with nodes.run("a") as node:
+        begin(nodes, 45.0)
+        (start,) = nodes.lines()
+        with psycopg.connect(nodes.url) as other:
+            other.execute("LOCK TABLE cronq.run IN ACCESS EXCLUSIVE MODE")
+            nodes.wait(40.0)
+            assert is_alive(start.pid)
+        assert node.wait_for("attempt_finished")["outcome"] == "success"
+    assert nodes.one("SELECT count(*) FROM node") == 1
