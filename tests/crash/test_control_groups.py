@@ -79,7 +79,7 @@ def folders(group: Path) -> list[str]:
 
 
 def test_each_worker_has_a_group_which_goes_with_it(cronq: Cronq, delegated: Path) -> None:
-    cronq("add", "job", "every 1h", "--", "cat", "/proc/self/cgroup")
+    cronq("add", "job", "@yearly", "--", "cat", "/proc/self/cgroup")
     cronq("trigger", "job")
     with scheduler_in(delegated, cronq) as running:
         running.wait_for("attempt_finished", outcome="success")
@@ -92,7 +92,7 @@ def test_each_worker_has_a_group_which_goes_with_it(cronq: Cronq, delegated: Pat
 
 
 def test_a_group_that_is_not_delegated_is_left_alone(cronq: Cronq, group: Path) -> None:
-    cronq("add", "job", "every 1h", "--", "true")
+    cronq("add", "job", "@yearly", "--", "true")
     cronq("trigger", "job")
     with scheduler_in(group, cronq) as running:
         running.wait_for("attempt_finished", outcome="success")
@@ -105,7 +105,7 @@ def test_row_job_forks_a_daemon_that_hides_and_scheduler_worker_and_command_are_
     (tmp_path / "daemon.py").write_text(DAEMON)
     told = tmp_path / "pid"
     line = f"{sys.executable} {tmp_path}/daemon.py {told}; exec sleep 300"
-    cronq("add", "job", "every 1h", "--shell", line)
+    cronq("add", "job", "@yearly", "--shell", line)
     cronq("trigger", "job")
     with scheduler_in(delegated, cronq) as first:
         command = first.wait_for("attempt_started")["pid"]
@@ -131,7 +131,7 @@ def test_row_job_forks_a_daemon_that_hides_and_scheduler_worker_and_command_are_
 def test_leftovers_of_earlier_schedulers_are_killed_and_those_of_others_are_not(
     cronq: Cronq, delegated: Path, tmp_path: Path
 ) -> None:
-    cronq("add", "job", "every 1h", "--", "true")
+    cronq("add", "job", "@yearly", "--", "true")
     ours = WorkerGroups(Place(cronq.database, tmp_path, "test"), delegated)
     theirs = WorkerGroups(Place(tmp_path / "other.db", tmp_path, "test"), delegated)
     sleepers = []

@@ -74,7 +74,7 @@ def test_a_copy_made_under_load_is_put_back_and_every_fire_time_is_accounted_for
 def test_restore_is_refused_while_a_command_of_a_killed_scheduler_runs(cronq: Cronq, tmp_path: Path) -> None:
     gate, copy = tmp_path / "gate", tmp_path / "copy.db"
     os.mkfifo(gate)
-    cronq("add", "long", "every 1h", "--shell", f"read answer < {gate}")
+    cronq("add", "long", "@yearly", "--shell", f"read answer < {gate}")
     cronq("backup", str(copy))
     cronq("trigger", "long")
     with cronq.run() as running:
@@ -92,7 +92,7 @@ def test_restore_is_refused_while_a_command_of_a_killed_scheduler_runs(cronq: Cr
 def test_restore_is_refused_while_a_named_lock_is_held_outside(cronq: Cronq, tmp_path: Path) -> None:
     gate, copy = tmp_path / "gate", tmp_path / "copy.db"
     os.mkfifo(gate)
-    cronq("add", "job", "every 1h", "--lock", "db", "--", "true")
+    cronq("add", "job", "@yearly", "--lock", "db", "--", "true")
     cronq("backup", str(copy))
     words = cronq.argv("lock", "db", "--", "sh", "-c", f"echo held; read answer < {gate}")
     with subprocess.Popen(words, env=cronq.environ(), stdout=subprocess.PIPE, text=True) as holder:
@@ -111,7 +111,7 @@ def test_restore_is_refused_while_a_named_lock_is_held_outside(cronq: Cronq, tmp
 def test_restore_is_refused_while_a_worker_lives(
     cronq: Cronq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cronq("add", "job", "every 1h", "--", "true")
+    cronq("add", "job", "@yearly", "--", "true")
     place = Place(cronq.database, tmp_path / "logs", "test")
     place.attempts.mkdir(mode=0o700)
     lock = liveness.take_lock(liveness.worker_file(place, "w1"))
@@ -149,9 +149,9 @@ def test_a_restore_killed_at_any_step_leaves_the_old_database_or_the_new_one(
     cronq: Cronq, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.db"
-    cronq("add", "a", "every 1h", "--", "true")
+    cronq("add", "a", "@yearly", "--", "true")
     cronq("backup", str(copy))
-    cronq("add", "later", "every 1h", "--", "true")
+    cronq("add", "later", "@yearly", "--", "true")
     seen: list[tuple[str, ...]] = []
     for step in range(30):
         words = [cronq.python, "-c", DIES_AT_STEP, str(cronq.database), str(step)]

@@ -63,7 +63,7 @@ def waiting(cronq: Cronq, name: str = "db") -> list[str]:
 def test_run_waits_for_a_command_outside_and_list_says_for_whom(
     cronq: Cronq, gate: Path, outside: list[subprocess.Popen[str]]
 ) -> None:
-    cronq("add", "backup", "every 1h", "--lock", "db:1", "--", "true")
+    cronq("add", "backup", "@yearly", "--lock", "db:1", "--", "true")
     holder = start(cronq, outside, "db", "--", "sh", "-c", f"read answer < {gate}")
     wait_until(lambda: holders(cronq), "taken")
     with cronq.run() as running:
@@ -81,7 +81,7 @@ def test_run_waits_for_a_command_outside_and_list_says_for_whom(
 def test_command_outside_waits_for_a_run_and_passes_on_its_exit_code(
     cronq: Cronq, gate: Path, outside: list[subprocess.Popen[str]]
 ) -> None:
-    cronq("add", "backup", "every 1h", "--lock", "db", "--shell", f"read answer < {gate}")
+    cronq("add", "backup", "@yearly", "--lock", "db", "--shell", f"read answer < {gate}")
     with cronq.run() as running:
         cronq("trigger", "backup")
         running.wait_for("attempt_started")
@@ -98,7 +98,7 @@ def test_command_outside_waits_for_a_run_and_passes_on_its_exit_code(
 def test_killed_holder_frees_the_lock_for_a_run_but_only_when_its_command_is_dead_too(
     cronq: Cronq, gate: Path, outside: list[subprocess.Popen[str]]
 ) -> None:
-    cronq("add", "backup", "every 1h", "--lock", "db:1", "--", "true")
+    cronq("add", "backup", "@yearly", "--lock", "db:1", "--", "true")
     holder = start(cronq, outside, "db", "--", "sh", "-c", f"read answer < {gate}; true")
     wait_until(lambda: descendants(holder.pid), "the command")
     (command,) = descendants(holder.pid)
@@ -117,11 +117,11 @@ def test_killed_holder_frees_the_lock_for_a_run_but_only_when_its_command_is_dea
 
 
 def test_job_takes_a_lock_for_which_a_run_waits_that_has_no_slot(cronq: Cronq, gate: Path) -> None:
-    cronq("add", "inner", "every 1h", "--lock", "db:1", "--", "true")
+    cronq("add", "inner", "@yearly", "--lock", "db:1", "--", "true")
     environ = cronq.environ()
     named = [f"{name}={environ[name]}" for name in ("PYTHONPATH", "CRONQ_DB") if name in environ]
     lock = shlex.join(["env", *named, *cronq.argv("lock", "db", "--", "true")])
-    cronq("add", "outer", "every 1h", "--timeout", "20s", "--shell", f"read answer < {gate}; {lock}")
+    cronq("add", "outer", "@yearly", "--timeout", "20s", "--shell", f"read answer < {gate}; {lock}")
     with cronq.run("--workers", "1") as running:
         cronq("trigger", "outer")
         running.wait_for("attempt_started", job="outer")
@@ -159,7 +159,7 @@ def test_killed_command_outside_keeps_nobody_outside_waiting_while_an_idle_sched
 def test_stopped_command_outside_lets_others_pass_and_has_its_turn_when_it_continues(
     cronq: Cronq, outside: list[subprocess.Popen[str]]
 ) -> None:
-    cronq("add", "backup", "every 1h", "--lock", "db:1", "--", "true")
+    cronq("add", "backup", "@yearly", "--lock", "db:1", "--", "true")
     holder = start(cronq, outside, "db", "--", "cat")
     wait_until(lambda: holders(cronq), "taken")
     sleeper = start(cronq, outside, "db", "--", "echo", "at last")
@@ -180,7 +180,7 @@ def test_stopped_command_outside_lets_others_pass_and_has_its_turn_when_it_conti
 def test_run_whose_scheduler_worker_and_command_were_killed_keeps_nobody_outside_waiting(
     cronq: Cronq, gate: Path, outside: list[subprocess.Popen[str]]
 ) -> None:
-    cronq("add", "backup", "every 1h", "--lock", "db:1", "--shell", f"read answer < {gate}")
+    cronq("add", "backup", "@yearly", "--lock", "db:1", "--shell", f"read answer < {gate}")
     with cronq.run() as running:
         cronq("trigger", "backup")
         pid = running.wait_for("attempt_started")["pid"]

@@ -67,8 +67,8 @@ def scheduler_in(group: Path, cronq: Cronq) -> Iterator[Running]:
 def test_row_oom_of_the_job_is_the_reason_and_the_scheduler_lives(
     cronq: Cronq, small_group: Path, line: str, reason: str
 ) -> None:
-    cronq("add", "hungry", "every 1h", "--shell", line.format(python=sys.executable, code=TAKES_200_MB))
-    cronq("add", "modest", "every 1h", "--", "true")
+    cronq("add", "hungry", "@yearly", "--shell", line.format(python=sys.executable, code=TAKES_200_MB))
+    cronq("add", "modest", "@yearly", "--", "true")
     with scheduler_in(small_group, cronq) as running:
         cronq("trigger", "hungry")
         finished = running.wait_for("attempt_finished", job="hungry")
@@ -85,7 +85,7 @@ def test_row_oom_of_the_job_is_known_without_its_worker(
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     line = f"read answer < {gate}; exec {sys.executable} -c '{TAKES_200_MB}'"
-    cronq("add", "hungry", "every 1h", "--shell", line)
+    cronq("add", "hungry", "@yearly", "--shell", line)
     with scheduler_in(small_group, cronq) as running:
         cronq("trigger", "hungry")
         started = running.wait_for("attempt_started")
@@ -101,7 +101,7 @@ def test_row_oom_of_the_job_that_is_a_function_is_known_too(
     cronq: Cronq, small_group: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "hungry.py").write_text(f"def eat():\n    {TAKES_200_MB}\n")
-    cronq("add", "hungry", "every 1h", "--cwd", str(tmp_path), "--python", "hungry:eat")
+    cronq("add", "hungry", "@yearly", "--cwd", str(tmp_path), "--python", "hungry:eat")
     with scheduler_in(small_group, cronq) as running:
         cronq("trigger", "hungry")
         finished = running.wait_for("attempt_finished")

@@ -68,7 +68,7 @@ class Family:
         program.write_text(FAMILY)
         options = ("--kill-after", f"{KILL_AFTER_S * 1000:.0f}ms", *options)
         command = (sys.executable, str(program), str(self._file), how)
-        cronq("add", "family", "every 1h", *options, "--", *command)
+        cronq("add", "family", "@yearly", *options, "--", *command)
         cronq("trigger", "family")
 
     def pids(self) -> dict[str, int]:

@@ -58,7 +58,7 @@ def test_row_scheduler_killed_while_the_job_runs(cronq: Cronq, tmp_path: Path) -
     witness, gate = tmp_path / "witness", tmp_path / "gate"
     os.mkfifo(gate)
     line = f'echo "$CRONQ_FIRE_TIME" >> {witness}; echo began; read answer < {gate}; echo $answer; exit 3'
-    cronq("add", "long", "every 1h", "--success-codes", "3", "--shell", line)
+    cronq("add", "long", "@yearly", "--success-codes", "3", "--shell", line)
     cronq("add", "tick", "every 1s", "--catch-up", "all", "--", "true")
     cronq("trigger", "long")
     with cronq.run() as first:
@@ -87,7 +87,7 @@ def test_row_scheduler_killed_while_the_job_runs(cronq: Cronq, tmp_path: Path) -
 def test_row_worker_killed_loses_neither_command_nor_exit_status(cronq: Cronq, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}; exit 42")
+    cronq("add", "job", "@yearly", "--shell", f"read answer < {gate}; exit 42")
     cronq("trigger", "job")
     with cronq.run() as running:
         started = running.wait_for("attempt_started")
@@ -105,7 +105,7 @@ def test_row_worker_killed_with_its_scheduler_abandons_the_run_once_the_command_
 ) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}")
+    cronq("add", "job", "@yearly", "--shell", f"read answer < {gate}")
     cronq("trigger", "job")
     with cronq.run() as first:
         command = first.wait_for("attempt_started")["pid"]
@@ -134,13 +134,13 @@ def test_killing_a_run_leaves_the_same_numbered_run_of_another_database_alone(
     cronq(
         "add",
         "stubborn",
-        "every 1h",
+        "@yearly",
         "--kill-after",
         "100ms",
         "--shell",
         "trap '' TERM; sleep 1000 & wait; wait",
     )
-    other("add", "bystander", "every 1h", "--shell", f"read answer < {gate}; echo $answer")
+    other("add", "bystander", "@yearly", "--shell", f"read answer < {gate}; echo $answer")
     for place, job in ((cronq, "stubborn"), (other, "bystander")):
         place("trigger", job)
     with other.run() as beside, cronq.run() as first:
@@ -163,14 +163,14 @@ def test_killing_a_run_leaves_the_same_numbered_run_of_another_database_alone(
 
 
 def test_output_all_shows_the_lines_of_successes_too(cronq: Cronq) -> None:
-    cronq("add", "job", "every 1h", "--", "echo", "hi")
+    cronq("add", "job", "@yearly", "--", "echo", "hi")
     cronq("trigger", "job")
     with cronq.run("--until-idle", "--output", "all") as running:
         assert running.wait_for("attempt_finished")["tail"] == ["hi"]
 
 
 def test_history_of_a_removed_job_is_still_found_by_its_name(cronq: Cronq) -> None:
-    cronq("add", "job", "every 1h", "--", "true")
+    cronq("add", "job", "@yearly", "--", "true")
     cronq("trigger", "job")
     with cronq.run("--until-idle") as running:
         assert running.ended() == 0
@@ -182,7 +182,7 @@ def test_history_of_a_removed_job_is_still_found_by_its_name(cronq: Cronq) -> No
 def test_row_sigterm_once_waits_for_what_runs(cronq: Cronq, tmp_path: Path, number: int) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    cronq("add", "job", "every 1h", "--shell", f"read answer < {gate}")
+    cronq("add", "job", "@yearly", "--shell", f"read answer < {gate}")
     cronq("trigger", "job")
     with cronq.run() as running:
         running.wait_for("attempt_started")
@@ -197,7 +197,7 @@ def test_row_sigterm_once_waits_for_what_runs(cronq: Cronq, tmp_path: Path, numb
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_row_sigterm_twice_kills_the_tree_within_its_bound(cronq: Cronq, number: int) -> None:
     stubborn = "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$; sleep 1000' & sleep 1000"
-    cronq("add", "job", "every 1h", "--kill-after", "1m", "--shell", stubborn)
+    cronq("add", "job", "@yearly", "--kill-after", "1m", "--shell", stubborn)
     cronq("trigger", "job")
     with cronq.run() as running:
         running.wait_for("attempt_started")
@@ -225,7 +225,7 @@ def test_row_two_schedulers_and_the_second_is_refused_and_told_who_runs(cronq: C
 
 
 def test_changes_from_another_terminal_take_effect_at_once(cronq: Cronq) -> None:
-    cronq("add", "job", "every 1h", "--", "sleep", "1000")
+    cronq("add", "job", "@yearly", "--", "sleep", "1000")
     with cronq.run() as running:
         running.wait_for("scheduler_started")
         cronq("add", "soon", "every 1s", "--", "true")
@@ -256,7 +256,7 @@ def test_command_that_lives_is_not_started_again_when_the_lock_files_are_gone(
     os.mkfifo(gate)
     line = f"echo began >> {witness}; read answer < {gate}"
     options = ("--retries", "3", "--retry-delay", "100ms", "--on-crash", "rerun")
-    cronq("add", "long", "every 1h", *options, "--shell", line)
+    cronq("add", "long", "@yearly", *options, "--shell", line)
     cronq("trigger", "long")
     with cronq.run() as first:
         first.wait_for("attempt_started")
@@ -296,7 +296,7 @@ def test_row_two_schedulers_same_host_also_when_the_lock_file_was_removed(cronq:
 
 
 def test_shutdown_is_the_reason_also_of_a_run_that_was_adopted(cronq: Cronq) -> None:
-    cronq("add", "long", "every 1h", "--", "sleep", "300")
+    cronq("add", "long", "@yearly", "--", "sleep", "300")
     cronq("trigger", "long")
     with cronq.run() as first:
         first.wait_for("attempt_started")
@@ -310,7 +310,7 @@ def test_shutdown_is_the_reason_also_of_a_run_that_was_adopted(cronq: Cronq) -> 
 
 
 def test_a_command_that_cannot_start_is_a_failure_with_its_errno(cronq: Cronq) -> None:
-    cronq("add", "gone", "every 1h", "--no-check", "--", "/nowhere/at-all")
+    cronq("add", "gone", "@yearly", "--no-check", "--", "/nowhere/at-all")
     cronq("trigger", "gone")
     with cronq.run("--until-idle") as running:
         finished = running.wait_for("attempt_finished")
@@ -352,8 +352,8 @@ def test_as_pid_1_of_a_container_it_reaps_orphans(cronq: Cronq) -> None:
     if subprocess.run([*isolate, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no right to make a pid namespace")
     count = "ps -eo stat= | grep -c Z || true"
-    cronq("add", "orphans", "every 1h", "--shell", "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5")
-    cronq("add", "count", "every 1h", "--shell", count)
+    cronq("add", "orphans", "@yearly", "--shell", "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5")
+    cronq("add", "count", "@yearly", "--shell", count)
     cronq("trigger", "orphans", "count")
     argv = [*isolate, *cronq.argv("run", "--workers", "1", "--until-idle", "--log-format", "json")]
     done = subprocess.run(argv, env=cronq.environ(), capture_output=True, timeout=60, check=False)
@@ -366,7 +366,7 @@ def test_as_pid_1_of_a_container_it_reaps_orphans(cronq: Cronq) -> None:
 def test_a_running_job_can_be_removed_under_the_eyes_of_systemd(cronq: Cronq, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    cronq("add", "long", "every 1h", "--shell", f"read answer < {gate}")
+    cronq("add", "long", "@yearly", "--shell", f"read answer < {gate}")
     cronq("trigger", "long")
     address = cronq.home / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

@@ -170,7 +170,7 @@ def test_row_eagain_on_fork_costs_no_retry(unprivileged: Cronq) -> None:
 def test_row_job_edited_while_running_or_queued(cronq: Cronq) -> None:
     gate = cronq.home / "gate"
     line = f"until test -e {gate}; do sleep 0.05; done; echo old"
-    cronq("add", "job", "every 1h", "--overlap", "queue", "--shell", line)
+    cronq("add", "job", "@yearly", "--overlap", "queue", "--shell", line)
     cronq("trigger", "job")
     with cronq.run() as running:
         running.wait_for("attempt_started")
@@ -187,7 +187,7 @@ def test_row_job_edited_while_running_or_queued(cronq: Cronq) -> None:
 def test_row_job_deleted_while_running_or_queued(cronq: Cronq) -> None:
     gate = cronq.home / "gate"
     line = f"until test -e {gate}; do sleep 0.05; done; echo done"
-    cronq("add", "job", "every 1h", "--overlap", "queue", "--shell", line)
+    cronq("add", "job", "@yearly", "--overlap", "queue", "--shell", line)
     cronq("trigger", "job")
     with cronq.run("--until-idle") as running:
         running.wait_for("attempt_started")

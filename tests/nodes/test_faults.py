@@ -23,7 +23,7 @@ from tests.crash.program import Running, descendants, is_alive, wait_until
 from tests.nodes.program import Nodes
 from tests.nodes.short_lease import LEASE_S
 
-ONCE = "every 1h from 2000-01-01"
+ONCE = "every 10000h from 2000-01-01"
 ATTEMPTS = "SELECT attempt, outcome, reason, started_at, finished_at, exit_code, signal, host FROM attempt"
 """What is told of attempts; not whether their output is in the ledger yet."""
 AT_ONCE = ("--catch-up", "skip")
@@ -299,7 +299,7 @@ def test_row_worker_killed_late_write_is_fenced(nodes: Nodes) -> None:
 @pytest.mark.slow
 def test_row_suspend_resume_of_a_node_that_holds_messages(nodes: Nodes) -> None:
     """Its child lives on, and holds them; others get new ones after some seconds."""
-    nodes.add_jobs(["once"], ["true"], every_s=3600)
+    nodes.add_jobs(["once"], ["true"], every_s=36_000_000)
     with nodes.run("a") as first:
         nodes.cronq("trigger", "once")
         first.wait_for("attempt_finished")
@@ -316,7 +316,7 @@ def test_row_suspend_resume_of_a_node_that_holds_messages(nodes: Nodes) -> None:
 
 
 def test_row_cancel_reaches_another_host(nodes: Nodes) -> None:
-    nodes.add_jobs(["long"], ["sleep", "60"], every_s=3600)
+    nodes.add_jobs(["long"], ["sleep", "60"], every_s=36_000_000)
     took = []
     with nodes.run("a") as node:
         for _ in range(20):
@@ -342,7 +342,7 @@ def test_row_database_gone_for_a_while(own_nodes: Nodes) -> None:
     nodes = own_nodes
     nodes.module = "cronq"  # so that the lease is longer than that
     nodes.add_jobs(["tick"], nodes.witnessed(0.0))
-    nodes.add_jobs(["long"], nodes.witnessed(6.0), every_s=3600)
+    nodes.add_jobs(["long"], nodes.witnessed(6.0), every_s=36_000_000)
     with nodes.run("a") as first, nodes.run("b") as other:
         nodes.cronq("trigger", "long")
         wait_until(lambda: any(line.job == "long" for line in nodes.lines()), "its start")
