@@ -111,11 +111,9 @@ def collect(seats: Iterable[Place], target: Place, source: End) -> int:
         StoreError: One cannot be read or written.
     """
     collected = 0
-    for seat in seats:
-        sweep(seat, frozenset())
-        for key in _known(seat, source):
-            if seat.log_file(*key).exists() and not target.log_file(*key).exists():
-                collected += write(target, _pieces_of(seat, key))
+    for seat, key in _in_seats(seats, source):
+        if not target.log_file(*key).exists():
+            collected += write(target, _pieces_of(seat, key))
     return collected
 
 
@@ -125,14 +123,21 @@ def bring(seats: Iterable[Place], source: End, target: End) -> None:
     Raises:
         StoreError: One cannot be read or written.
     """
+    for seat, key in _in_seats(seats, source):
+        ((is_shipped,),) = source.execute(_IS_SHIPPED, key)
+        if not is_shipped:
+            target.execute(_REMOVE, key)
+            target.insert(OUTPUT.name, COLUMNS, _pieces_of(seat, key))
+            target.execute(_SHIPPED, key)
+
+
+def _in_seats(seats: Iterable[Place], source: End) -> Iterator[tuple[Place, AttemptKey]]:
+    """Yield the attempts that have logs in seats, with the seat."""
     for seat in seats:
-        sweep(seat, frozenset())
+        sweep(seat, frozenset())  # what a worker that was killed left has no name yet
         for key in _known(seat, source):
-            ((is_shipped,),) = source.execute(_IS_SHIPPED, key)
-            if not is_shipped and seat.log_file(*key).exists():
-                target.execute(_REMOVE, key)
-                target.insert(OUTPUT.name, COLUMNS, _pieces_of(seat, key))
-                target.execute(_SHIPPED, key)
+            if seat.log_file(*key).exists():
+                yield seat, key
 
 
 def _close(fd: int) -> None:

@@ -208,7 +208,7 @@ def forget(session: Session) -> int:
 def stop(session: Session, *, force: bool) -> int:
     """Stop the private server; nothing else ever starts it by accident."""
     from cronq.store.postgres import embedded
-    from cronq.store.postgres.address import EMBEDDED, parse_address
+    from cronq.store.postgres.address import EMBEDDED
     from cronq.store.postgres.cluster import look, url_of
 
     environ = session.environment.environ
@@ -223,7 +223,8 @@ def stop(session: Session, *, force: bool) -> int:
         from cronq.store.postgres.migrating import version_of
 
         place = server_place(url_of(found), EMBEDDED, environ)
-        with closing(connected(parse_address(url_of(found), EMBEDDED))) as connection:
+        assert place.address is not None
+        with closing(connected(place.address)) as connection:
             nodes = [] if version_of(connection) is None else at_work(connection, place, environ)
         if nodes:
             raise SchedulerRunning(

@@ -20,7 +20,7 @@ from cronq.store import Place
 from cronq.worker import kernel
 from cronq.worker.left_ends import leave_end
 from tests.crash.program import Running, descendants, is_alive, wait_until
-from tests.nodes.program import Nodes
+from tests.nodes.program import Line, Nodes
 from tests.nodes.short_lease import LEASE_S
 
 ONCE = "every 10000h from 2000-01-01"
@@ -48,6 +48,14 @@ def begin(nodes: Nodes, sleep_s: float, *policies: str) -> None:
     nodes.cronq("add", "long", ONCE, *AT_ONCE, *policies, "--", *nodes.witnessed(sleep_s))
     nodes.cronq("trigger", "long")
     wait_until(nodes.lines, "its start")
+
+
+def begin_beside(nodes: Nodes, other: str) -> tuple[Line, int]:
+    """Have `long` started anywhere but on one host; return its start, and when the last lease ends."""
+    with still(nodes, other):
+        begin(nodes, 60.0, "--on-crash", "rerun")
+    (start,) = nodes.lines()
+    return start, int(nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL"))
 
 
 def is_dead(pid: int) -> bool:
@@ -98,10 +106,7 @@ def test_row_scheduler_killed_while_the_job_runs_and_started_again(nodes: Nodes)
 def test_row_scheduler_killed_while_the_job_runs_on_a_host_that_stays_away(nodes: Nodes) -> None:
     """The command is dead before the lease ends; only then another host begins with the run."""
     with nodes.run("b"), nodes.run("a") as first:
-        with still(nodes, "b"):
-            begin(nodes, 60.0, "--on-crash", "rerun")
-        (start,) = nodes.lines()
-        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        start, lease_until = begin_beside(nodes, "b")
         first.kill()
         wait_until(lambda: is_dead(start.pid), "its death")
         assert nodes.now() < lease_until, "it lived longer than the lease"
@@ -117,10 +122,7 @@ def test_row_scheduler_killed_while_the_job_runs_on_a_host_that_stays_away(nodes
 def test_row_worker_killed_and_its_node(nodes: Nodes) -> None:
     """The command alone is left: the caretaker of the seat kills it before the lease ends, and then goes."""
     with nodes.run("b"), nodes.run("a") as first:
-        with still(nodes, "b"):
-            begin(nodes, 60.0, "--on-crash", "rerun")
-        (start,) = nodes.lines()
-        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        start, lease_until = begin_beside(nodes, "b")
         kill_workers(first)
         first.kill()
         wait_until(lambda: is_dead(start.pid), "its death")
@@ -182,10 +184,7 @@ def test_node_whose_lock_file_was_removed_gives_way(nodes: Nodes) -> None:
 @pytest.mark.slow
 def test_row_worker_killed_and_its_node_frozen(nodes: Nodes) -> None:
     with nodes.run("b"), nodes.run("a") as first:
-        with still(nodes, "b"):
-            begin(nodes, 60.0, "--on-crash", "rerun")
-        (start,) = nodes.lines()
-        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        start, lease_until = begin_beside(nodes, "b")
         first.signal(signal.SIGSTOP)
         kill_workers(first)
         wait_until(lambda: is_dead(start.pid), "its death")
@@ -199,10 +198,7 @@ def test_row_worker_killed_and_its_node_frozen(nodes: Nodes) -> None:
 def test_row_worker_stopped_and_its_node_killed(nodes: Nodes) -> None:
     """A worker that stands still kills nobody; the caretaker kills its command, and then the worker."""
     with nodes.run("b"), nodes.run("a") as first:
-        with still(nodes, "b"):
-            begin(nodes, 60.0, "--on-crash", "rerun")
-        (start,) = nodes.lines()
-        lease_until = nodes.one("SELECT max(lease_until) FROM node WHERE lost_at IS NULL")
+        start, lease_until = begin_beside(nodes, "b")
         (worker,) = (pid for pid in first.workers() if start.pid in descendants(pid))
         os.kill(worker, signal.SIGSTOP)
         first.kill()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cronq.errors import JobNotFound, RunNotFound, StoreBusy
-from cronq.model import AttemptEnd, AttemptStart, Outcome, State
+from cronq.model import AttemptEnd, AttemptStart, Micros, Outcome, State
 from cronq.rezone import FACT, follow_zone_data
 from cronq.store import Place, RunQuery
 from cronq.store.postgres.address import Address, parse_address
@@ -221,19 +221,24 @@ def test_long_queue_is_read_page_by_page_in_its_order(open_one: Open) -> None:
     assert claimed == ["first", "full", *["late"] * 148]
 
 
+def run_with_retry(store: PostgresStore, retry_at: Micros) -> int:
+    """Let a run fail that is tried again at an instant; return its number."""
+    add(store, due=None)
+    store.trigger(["job"], now=NOW)
+    (claim,) = store.claim(["w"], BOOT, now=NOW)
+    store.record([], [AttemptEnd(claim.key, Outcome.FAILURE, NOW, exit_code=1, retry_at=retry_at)])
+    return claim.run.id
+
+
 def test_step_of_the_databases_clock_is_followed_once_whoever_notices(open_one: Open) -> None:
     one, two = open_one(), open_one()
     register(one, "a")
     register(two, "b")
-    add(one, due=None)
-    one.trigger(["job"], now=NOW)
-    (claim,) = one.claim(["w"], BOOT, now=NOW)
-    retry_at = NOW + 5 * MINUTE
-    one.record([], [AttemptEnd(claim.key, Outcome.FAILURE, NOW, exit_code=1, retry_at=retry_at)])
+    run_id = run_with_retry(one, NOW + 5 * MINUTE)
     back = NOW - 60 * MINUTE
     assert one.follow_clock_back(NOW, now=back) == 1
     assert two.follow_clock_back(NOW + 3, now=back + 2) == 0
-    assert one.run(claim.run.id).run.available_at == back + 5 * MINUTE
+    assert one.run(run_id).run.available_at == back + 5 * MINUTE
     assert two.follow_clock_back(None, now=back) == 0
     assert two.follow_clock_back(back + 10 * MINUTE, now=back + 3 * MINUTE) == 1
 
@@ -243,11 +248,7 @@ def test_two_who_notice_a_step_at_the_same_moment_follow_it_once(open_one: Open)
     one, two, keeper = open_one(), open_one(), open_one()
     register(one, "a")
     register(two, "b")
-    add(one, due=None)
-    one.trigger(["job"], now=NOW)
-    (claim,) = one.claim(["w"], BOOT, now=NOW)
-    retry_at = NOW + 5 * MINUTE
-    one.record([], [AttemptEnd(claim.key, Outcome.FAILURE, NOW, exit_code=1, retry_at=retry_at)])
+    run_id = run_with_retry(one, NOW + 5 * MINUTE)
     back = NOW - 60 * MINUTE
     with ThreadPoolExecutor() as threads:
         with keeper.together():
@@ -255,7 +256,7 @@ def test_two_who_notice_a_step_at_the_same_moment_follow_it_once(open_one: Open)
             followed = [threads.submit(store.follow_clock_back, NOW, now=back) for store in (one, two)]
             wait_until(lambda: waiting(keeper) == 2, "both wait for their turn")
         assert sorted(one.result() for one in followed) == [0, 1]
-    assert one.run(claim.run.id).run.available_at == back + 5 * MINUTE
+    assert one.run(run_id).run.available_at == back + 5 * MINUTE
 
 
 def waiting(store: PostgresStore) -> int:
